@@ -1,0 +1,229 @@
+//! The guest's walk: own nodes before the hosts answer, theirs after.
+
+use std::fmt;
+
+use fate_domain::{fault::Fault, return_code::ReturnCode};
+use serde::{
+    Deserializer as _,
+    de::{self, DeserializeSeed, MapAccess, Visitor},
+};
+
+use super::{
+    Node, Trees, Value, goes_left,
+    score::{Leaves, Scoring},
+};
+use crate::{
+    GuestLocal, Partial, Row, Score,
+    component::GuestModel,
+    partial::{Local, Share, Turn},
+    symbols::Column,
+};
+
+#[derive(Debug)]
+pub(super) struct ForestGuest {
+    pub(super) component: Box<str>,
+    pub(super) trees: Trees,
+    pub(super) leaves: Leaves,
+    pub(super) scoring: Scoring,
+    /// Trees that one host walks alone (mix mode).
+    pub(super) owned_by_host: Vec<Option<u32>>,
+    pub(super) hosts: usize,
+}
+
+/// Where the guest stands in every tree, and the values that decide on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Walk {
+    positions: Box<[u32]>,
+    values: Box<[Value]>,
+}
+
+impl GuestModel for ForestGuest {
+    fn local(&self, row: &Row<'_>) -> Result<GuestLocal, Fault> {
+        let values = self.trees.features.values(row);
+        let positions = (0..self.trees.len())
+            .map(|tree| match self.owned_by_host[tree] {
+                Some(_) => Ok(self.trees.root(tree)),
+                None => self.own_steps(self.trees.root(tree), &values),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(GuestLocal(Local::Forest(Walk { positions, values })))
+    }
+
+    fn read_partial(&self, party_id: &str, json: &str) -> Result<Partial, Fault> {
+        let mut route = RouteReader { trees: &self.trees, route: vec![Turn::Unknown; self.trees.nodes.len()], leaves: Vec::new() };
+        serde_json::Deserializer::from_str(json)
+            .deserialize_map(&mut route)
+            .map_err(|error| Fault::new(ReturnCode::MERGE, format!("the route of host {party_id} is not readable: {error}")))?;
+        let share = if route.leaves.is_empty() { Share::Route(route.route) } else { Share::Leaves(route.leaves) };
+        Ok(Partial(share))
+    }
+
+    /// 1.x hosts answer with the trees themselves.
+    fn read_legacy_partial(&self, party_id: &str, data: &str) -> Result<Partial, Fault> {
+        self.read_partial(party_id, data)
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        self.trees.features.columns.clone()
+    }
+
+    fn merge(&self, local: GuestLocal, partials: &[&Partial]) -> Result<Score, Fault> {
+        let Local::Forest(mut walk) = local.0 else {
+            return Err(Fault::new(ReturnCode::MERGE, "local result is invalid "));
+        };
+        for tree in 0..self.trees.len() {
+            walk.positions[tree] = match self.owned_by_host[tree] {
+                Some(host) => self.host_leaf(tree, partials.get(host as usize))?,
+                None => self.walk_on(walk.positions[tree], &walk.values, partials)?,
+            };
+        }
+        self.scoring.score(&self.leaves, &walk.positions)
+    }
+
+    /// Only a forest that was trained without hosts scores without them.
+    fn needs_hosts(&self) -> bool {
+        self.hosts > 0 || self.trees.nodes.iter().any(|node| matches!(node, Node::Foreign { .. }))
+    }
+}
+
+impl ForestGuest {
+    /// Walks while the nodes are ours.
+    fn own_steps(&self, mut position: u32, values: &[Value]) -> Result<u32, Fault> {
+        while let Node::Own { slot, threshold, missing_left, left, right } = self.trees.node(position) {
+            position = if goes_left(values[slot as usize], threshold, missing_left)? { left } else { right };
+        }
+        Ok(position)
+    }
+
+    /// Walks from where own nodes ended to a leaf. Children lie behind their parents, so this ends.
+    fn walk_on(&self, mut position: u32, values: &[Value], partials: &[&Partial]) -> Result<u32, Fault> {
+        loop {
+            match self.trees.node(position) {
+                Node::Leaf => return Ok(position),
+                Node::Own { .. } => position = self.own_steps(position, values)?,
+                Node::Foreign { host, left, right } => {
+                    position = match self.turn(position, host, partials) {
+                        Turn::Left => left,
+                        Turn::Right => right,
+                        Turn::Unknown => return Err(self.no_route(position)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The owner's decision; of several candidates the last one who has it, as in Java's merged map.
+    fn turn(&self, position: u32, host: Option<u32>, partials: &[&Partial]) -> Turn {
+        let of = |partial: &&Partial| match &partial.0 {
+            Share::Route(route) => route.get(position as usize).copied().unwrap_or(Turn::Unknown),
+            _ => Turn::Unknown,
+        };
+        match host {
+            Some(host) => partials.get(host as usize).map_or(Turn::Unknown, of),
+            None => partials.iter().rev().map(of).find(|turn| *turn != Turn::Unknown).unwrap_or(Turn::Unknown),
+        }
+    }
+
+    fn no_route(&self, position: u32) -> Fault {
+        let tree = self.trees.starts.partition_point(|start| *start <= position).saturating_sub(1);
+        let node = position - self.trees.root(tree);
+        Fault::new(ReturnCode::SBT_DATA, format!("sbt model data error: no host decided node {node} of tree {tree} of {}", self.component))
+    }
+
+    fn host_leaf(&self, tree: usize, partial: Option<&&Partial>) -> Result<u32, Fault> {
+        let leaf = match partial.map(|partial| &partial.0) {
+            Some(Share::Leaves(leaves)) => leaves.iter().find(|(of, _)| *of as usize == tree).map(|(_, leaf)| *leaf),
+            _ => None,
+        };
+        leaf.and_then(|leaf| self.trees.position(tree as u32, leaf))
+            .filter(|position| matches!(self.trees.node(*position), Node::Leaf))
+            .ok_or_else(|| Fault::new(ReturnCode::SBT_DATA, format!("sbt model data error: no host reached a leaf of tree {tree} of {}", self.component)))
+    }
+}
+
+/// Reads `{"<tree>":{"<node>":true,…},…}` or, in mix mode, `{"<tree>":<leaf>,…}` into the guest's numbering.
+struct RouteReader<'t> {
+    trees: &'t Trees,
+    route: Vec<Turn>,
+    leaves: Vec<(u32, u32)>,
+}
+
+impl<'de> Visitor<'de> for &mut RouteReader<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of trees")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(tree) = map.next_key_seed(IndexSeed)? {
+            match tree {
+                Some(tree) => map.next_value_seed(TreeReader { reader: self, tree })?,
+                // A 1.x host's answer has other members beside the trees.
+                None => drop(map.next_value::<de::IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct TreeReader<'r, 't> {
+    reader: &'r mut RouteReader<'t>,
+    tree: u32,
+}
+
+impl<'de> DeserializeSeed<'de> for TreeReader<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TreeReader<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the decisions of one tree, or a leaf")
+    }
+
+    fn visit_u64<E: de::Error>(self, leaf: u64) -> Result<(), E> {
+        let leaf = u32::try_from(leaf).map_err(|_| E::custom("leaf out of range"))?;
+        self.reader.leaves.push((self.tree, leaf));
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(node) = map.next_key_seed(IndexSeed)? {
+            let left: bool = map.next_value()?;
+            // Nodes that the guest does not know are none of its business.
+            if let Some(position) = node.and_then(|node| self.reader.trees.position(self.tree, node)) {
+                self.reader.route[position as usize] = if left { Turn::Left } else { Turn::Right };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A decimal index as key; none for any other key.
+struct IndexSeed;
+
+impl<'de> DeserializeSeed<'de> for IndexSeed {
+    type Value = Option<u32>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IndexSeed {
+    type Value = Option<u32>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an index")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(text.parse().ok())
+    }
+}

@@ -1,0 +1,182 @@
+//! SecureBoost: tree ensembles whose nodes are spread over the parties (contract 02 A11, B2 rows 1 to 5, B4).
+//!
+//! A node belongs to the party that owns its feature. The host decides all its nodes at once and sends the decisions;
+//! the guest walks its own nodes, takes the hosts' decisions at theirs, and adds the leaves. In mix mode a tree belongs
+//! to one party, and the host sends the leaf it reached.
+
+use fate_domain::{fault::Fault, party::Role, return_code::ReturnCode};
+
+use crate::{Cell, Row, symbols::Column};
+
+mod build;
+mod guest;
+mod host;
+mod score;
+
+pub(crate) use build::{build_guest, build_host};
+pub(crate) use guest::Walk;
+
+/// FATE's `consts.FLOAT_ZERO`: the slack of a split, and what counts as zero in a sparse row.
+pub(crate) const FLOAT_ZERO: f64 = 1e-8;
+
+/// All trees in one list of nodes; children are positions in that list and always behind their parent's tree root.
+#[derive(Debug)]
+struct Trees {
+    nodes: Vec<Node>,
+    /// First node of each tree, and one past the last node of the last tree.
+    starts: Vec<u32>,
+    features: Features,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Node {
+    /// A leaf; what it weighs is in the guest's table, under the node's position.
+    Leaf,
+    /// Decided here: feature slot, highest value that goes left, way of a missing value.
+    Own { slot: u32, threshold: f64, missing_left: bool, left: u32, right: u32 },
+    /// Decided by a host (position in the site's list; several when the model does not tell which).
+    Foreign { host: Option<u32>, left: u32, right: u32 },
+}
+
+impl Trees {
+    fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    fn root(&self, tree: usize) -> u32 {
+        self.starts[tree]
+    }
+
+    fn node(&self, position: u32) -> Node {
+        self.nodes[position as usize]
+    }
+
+    /// Position of a tree's node in the common list.
+    fn position(&self, tree: u32, node: u32) -> Option<u32> {
+        let start = *self.starts.get(tree as usize)?;
+        let end = *self.starts.get(tree as usize + 1)?;
+        start.checked_add(node).filter(|position| *position < end)
+    }
+}
+
+/// The features that own nodes look at, and how a cell becomes a value.
+#[derive(Debug)]
+struct Features {
+    columns: Vec<Column>,
+    rule: ValueRule,
+}
+
+/// How missing values and zeros are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ValueRule {
+    /// Absent is missing; null and text that is no number are errors, NaN goes right (contract 02 F9, F10).
+    Java,
+    /// Absent, null and NaN are missing; values below 1e-8 are zero.
+    Fate,
+    /// As `Fate`, and zero is missing too (`use_missing` with `zero_as_missing`).
+    FateZeroMissing,
+}
+
+/// A feature's value as decisions see it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Value {
+    Number(f64),
+    Missing,
+    /// Present and no number: a fault where a decision looks at it.
+    Bad,
+}
+
+impl Features {
+    fn values(&self, row: &Row<'_>) -> Box<[Value]> {
+        self.columns.iter().map(|&column| self.rule.value(row.cell(column))).collect()
+    }
+}
+
+impl ValueRule {
+    fn value(self, cell: &Cell<'_>) -> Value {
+        if self == ValueRule::Java {
+            return match cell {
+                Cell::Absent => Value::Missing,
+                cell => cell.number().map_or(Value::Bad, Value::Number),
+            };
+        }
+        if cell.is_missing() {
+            return Value::Missing;
+        }
+        match cell.number() {
+            None => Value::Bad,
+            Some(number) if number.is_nan() => Value::Missing,
+            Some(number) if number.abs() >= FLOAT_ZERO => Value::Number(number),
+            Some(_) if self == ValueRule::FateZeroMissing => Value::Missing,
+            Some(_) => Value::Number(0.0),
+        }
+    }
+}
+
+/// Whether a value goes left.
+fn goes_left(value: Value, threshold: f64, missing_left: bool) -> Result<bool, Fault> {
+    match value {
+        Value::Number(number) => Ok(number <= threshold),
+        Value::Missing => Ok(missing_left),
+        Value::Bad => Err(Fault::new(ReturnCode::SYSTEM, "a feature of the tree model is not a number")),
+    }
+}
+
+/// Who owns a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Own,
+    Host(Option<u32>),
+}
+
+/// Reads a node's site, `host:10000`. FATE-Serving 2.1.7 compares party ids only, so that equal ids break it (F12).
+fn owner(site: &str, role: Role, party_id: &str, hosts: &[String], java: bool) -> Owner {
+    let (site_role, id) = match site.split_once(':') {
+        Some((role, rest)) => (Some(role), rest.split(':').next().unwrap_or(rest)),
+        None => (None, site),
+    };
+    let role_fits = java || site_role.is_none_or(|site_role| site_role == role.to_string());
+    let bare_role = site_role.is_none() && !java && site == role.to_string();
+    if (id == party_id && role_fits) || bare_role {
+        return Owner::Own;
+    }
+    let host = hosts.iter().position(|host| host == id).and_then(|index| u32::try_from(index).ok());
+    Owner::Host(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_belongs_to_role_and_party() {
+        let hosts = ["10000".to_owned(), "9999".to_owned()];
+        let of = |site, java| owner(site, Role::Guest, "9999", &hosts, java);
+        assert_eq!(of("guest:9999", false), Owner::Own);
+        assert_eq!(of("host:10000", false), Owner::Host(Some(0)));
+        assert_eq!(of("host:9999", false), Owner::Host(Some(1)));
+        assert_eq!(of("host:9999", true), Owner::Own);
+        assert_eq!(of("guest", false), Owner::Own);
+        assert_eq!(of("guest", true), Owner::Host(None));
+        assert_eq!(of("9999", true), Owner::Own);
+    }
+
+    #[test]
+    fn zeros_and_missing_values_follow_the_rule() {
+        use Value::{Bad, Missing, Number};
+        for (cell, java, fate, zero) in [
+            (Cell::Absent, Missing, Missing, Missing),
+            (Cell::Null, Bad, Missing, Missing),
+            (Cell::double(0.0), Number(0.0), Number(0.0), Missing),
+            (Cell::double(-9e-9), Number(-9e-9), Number(0.0), Missing),
+            (Cell::double(1e-8), Number(1e-8), Number(1e-8), Number(1e-8)),
+            (Cell::Text("x".into()), Bad, Bad, Bad),
+            (Cell::ImplicitZero, Number(0.0), Number(0.0), Missing),
+        ] {
+            assert_eq!(ValueRule::Java.value(&cell), java, "{cell:?}");
+            assert_eq!(ValueRule::Fate.value(&cell), fate, "{cell:?}");
+            assert_eq!(ValueRule::FateZeroMissing.value(&cell), zero, "{cell:?}");
+        }
+        assert_eq!(ValueRule::Fate.value(&Cell::double(f64::NAN)), Missing);
+    }
+}

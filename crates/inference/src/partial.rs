@@ -1,0 +1,42 @@
+//! What a party contributes to a score.
+
+/// A host's contribution, as one of the shapes that models exchange.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Partial(pub(crate) Share);
+
+/// The shapes of a contribution.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Share {
+    /// A partial sum (linear models).
+    Sum(f64),
+    /// One partial sum per class or cluster.
+    Sums(Vec<f64>),
+    /// On a host: one decision per own tree node, true for left, in the plan's numbering.
+    Decisions(Vec<bool>),
+    /// On the guest: the decisions of one host, by the guest's numbering of all nodes.
+    Route(Vec<Turn>),
+    /// Leaf reached in each tree that belongs to the host alone: (tree, node).
+    Leaves(Vec<(u32, u32)>),
+}
+
+/// A host's decision at one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Unknown,
+    Left,
+    Right,
+}
+
+/// The guest's own part, waiting for the hosts'.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuestLocal(pub(crate) Local);
+
+/// The shapes of a guest's own part.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Local {
+    Sum(f64),
+    /// A partial sum and a factor for the result (exposure).
+    Scaled { sum: f64, factor: f64 },
+    Sums(Vec<f64>),
+    Forest(crate::component::forest::Walk),
+}

@@ -1,0 +1,203 @@
+//! One sample's features in the plan's slots.
+
+use std::{borrow::Cow, fmt};
+
+use fate_domain::{fault::Fault, return_code::ReturnCode};
+use serde::{
+    Deserializer as _,
+    de::{DeserializeSeed, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    Cell,
+    cell::{Spelling, is_integer_token},
+    symbols::{Column, Symbols},
+};
+
+/// Cells by column. Reusable: [`Row::clear`] empties it and keeps its memory.
+#[derive(Debug, Clone, Default)]
+pub struct Row<'a> {
+    cells: Vec<Cell<'a>>,
+    unknown: usize,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn with_columns(columns: usize) -> Self {
+        Row { cells: vec![Cell::Absent; columns], unknown: 0 }
+    }
+
+    /// No feature at all arrived, known to the model or not.
+    pub fn is_blank(&self) -> bool {
+        self.unknown == 0 && self.cells.iter().all(|cell| matches!(cell, Cell::Absent))
+    }
+
+    /// Empties the row.
+    pub fn clear(&mut self) {
+        self.cells.fill(Cell::Absent);
+        self.unknown = 0;
+    }
+
+    /// How many features arrived that no component uses.
+    pub fn unknown(&self) -> usize {
+        self.unknown
+    }
+
+    pub(crate) fn cell(&self, column: Column) -> &Cell<'a> {
+        &self.cells[column.index()]
+    }
+
+    pub(crate) fn set(&mut self, column: Column, cell: Cell<'a>) {
+        self.cells[column.index()] = cell;
+    }
+
+    pub(crate) fn cells_mut(&mut self) -> &mut [Cell<'a>] {
+        &mut self.cells
+    }
+
+    /// Drops every column that `keep` does not name, and the features nobody knows.
+    pub(crate) fn keep_only(&mut self, keep: &[bool]) {
+        for (index, cell) in self.cells.iter_mut().enumerate() {
+            if !keep.get(index).copied().unwrap_or(false) {
+                *cell = Cell::Absent;
+            }
+        }
+        self.unknown = 0;
+    }
+
+    /// Features present, known or not.
+    pub(crate) fn present(&self) -> usize {
+        self.unknown + self.cells.iter().filter(|cell| !matches!(cell, Cell::Absent)).count()
+    }
+
+    pub(crate) fn count_unknown(&mut self) {
+        self.unknown += 1;
+    }
+
+    /// Reads the text of one JSON object (`featureData`); names that no component uses are validated and skipped.
+    pub(crate) fn read_json(&mut self, symbols: &Symbols, object: &'a str) -> Result<(), Fault> {
+        let mut json = serde_json::Deserializer::from_str(object);
+        json.deserialize_map(RowVisitor { row: self, symbols })
+            .map_err(|error| Fault::new(ReturnCode::PARAM, format!("features are not a JSON object: {error}")))
+    }
+}
+
+struct RowVisitor<'row, 'a> {
+    row: &'row mut Row<'a>,
+    symbols: &'row Symbols,
+}
+
+impl<'a> Visitor<'a> for RowVisitor<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of feature names and values")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut expected = 0;
+        while let Some(column) = map.next_key_seed(NameSeed { symbols: self.symbols, expected })? {
+            let Some(column) = column else {
+                map.next_value::<serde::de::IgnoredAny>()?;
+                self.row.count_unknown();
+                continue;
+            };
+            expected = column.index() + 1;
+            let token: &'a RawValue = map.next_value()?;
+            self.row.set(column, cell_of(token.get()));
+        }
+        Ok(())
+    }
+}
+
+/// Turns a key into its column without allocating.
+struct NameSeed<'s> {
+    symbols: &'s Symbols,
+    expected: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
+    type Value = Option<Column>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed<'_> {
+    type Value = Option<Column>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a feature name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.symbols.find_near(name, self.expected))
+    }
+}
+
+/// The cell of one JSON token (contract 02 A1.1).
+fn cell_of(token: &str) -> Cell<'_> {
+    match token.as_bytes().first() {
+        Some(b'"') => text_cell(token),
+        Some(b't') => Cell::Bool(true),
+        Some(b'f') => Cell::Bool(false),
+        Some(b'n') => Cell::Null,
+        Some(b'-' | b'0'..=b'9') => number_cell(token),
+        _ => Cell::Nested,
+    }
+}
+
+fn text_cell(token: &str) -> Cell<'_> {
+    let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or("");
+    if !inner.contains('\\') {
+        return Cell::Text(Cow::Borrowed(inner));
+    }
+    // A lone surrogate is legal JSON and no text: it can be neither a number nor a token.
+    serde_json::from_str::<String>(token).map_or(Cell::Nested, |text| Cell::Text(Cow::Owned(text)))
+}
+
+fn number_cell(token: &str) -> Cell<'_> {
+    // The standard parser rounds correctly and takes 1e400 to infinity, as Java does; -0 is the integer 0 there.
+    match token.parse::<f64>() {
+        Ok(value) if value == 0.0 && is_integer_token(token) => Cell::Number(0.0, Spelling::Token(token)),
+        Ok(value) => Cell::Number(value, Spelling::Token(token)),
+        Err(_) => Cell::Nested,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(object: &str) -> Result<Row<'_>, Fault> {
+        let mut symbols = Symbols::default();
+        symbols.intern("a");
+        symbols.intern("b");
+        let mut row = Row::with_columns(2);
+        row.read_json(&symbols, object)?;
+        Ok(row)
+    }
+
+    #[test]
+    fn tokens_keep_their_type() {
+        let row = read(r#"{"a":1.50,"zz":[{"deep":1}],"\u0062":"x\"y"}"#).unwrap();
+        assert_eq!(row.cells[0], Cell::Number(1.5, Spelling::Token("1.50")));
+        assert_eq!(row.cells[1], Cell::Text("x\"y".into()));
+        assert_eq!((row.unknown(), row.present()), (1, 3));
+    }
+
+    #[test]
+    fn the_last_duplicate_wins_and_huge_numbers_are_infinite() {
+        let row = read(r#"{"a":1,"a":1e400,"b":null}"#).unwrap();
+        assert_eq!(row.cells[0].number(), Some(f64::INFINITY));
+        assert_eq!(row.cells[1], Cell::Null);
+    }
+
+    #[test]
+    fn other_json_is_refused() {
+        for bad in ["", "[]", "null", "{\"a\":NaN}", "{\"a\":01}", "{\"a\":1,}", "{\"a\""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Feature names that can change the result, as dense ids.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+/// A column of the row; an index into its cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Column(u32);
+
+impl Column {
+    /// Position in the row.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Names in order of first use, and the way back.
+#[derive(Debug, Default)]
+pub(crate) struct Symbols {
+    names: Vec<Box<str>>,
+    columns: HashMap<Box<str>, Column, BuildHasherDefault<NameHasher>>,
+}
+
+impl Symbols {
+    /// The column of `name`, made if it is new. A model has far fewer than 2^32 names.
+    pub(crate) fn intern(&mut self, name: &str) -> Column {
+        if let Some(&column) = self.columns.get(name) {
+            return column;
+        }
+        let column = Column(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        self.names.push(name.into());
+        self.columns.insert(name.into(), column);
+        column
+    }
+
+    /// The column of `name`, if any component uses it.
+    pub(crate) fn find(&self, name: &str) -> Option<Column> {
+        self.columns.get(name).copied()
+    }
+
+    /// As [`Symbols::find`], looking first at the column `hint` expects: clients send names in a stable order.
+    pub(crate) fn find_near(&self, name: &str, hint: usize) -> Option<Column> {
+        match self.names.get(hint) {
+            Some(expected) if **expected == *name => Some(Column(hint as u32)),
+            _ => self.find(name),
+        }
+    }
+
+    pub(crate) fn name(&self, column: Column) -> &str {
+        self.names.get(column.index()).map_or("", |name| name)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+}
+
+/// Multiply-and-rotate over eight bytes at a time. Names come from the model, so nobody outside chooses collisions.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct NameHasher(u64);
+
+impl NameHasher {
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+        let mut word = [0; 8];
+        let rest = chunks.remainder();
+        word[..rest.len()].copy_from_slice(rest);
+        self.mix(u64::from_le_bytes(word) ^ ((bytes.len() as u64) << 56));
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.mix(u64::from(byte));
+    }
+
+    fn finish(&self) -> u64 {
+        // hashbrown takes the top seven bits; a last fold spreads the low entropy of short names there.
+        self.0 ^ (self.0 >> 29)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_get_dense_columns_once() {
+        let mut symbols = Symbols::default();
+        let a = symbols.intern("age");
+        let b = symbols.intern("年龄");
+        assert_eq!(symbols.intern("age"), a);
+        assert_eq!((a.index(), b.index(), symbols.len()), (0, 1, 2));
+        assert_eq!(symbols.find_near("年龄", 0), Some(b));
+        assert_eq!(symbols.find("Age"), None);
+        assert_eq!(symbols.name(b), "年龄");
+    }
+}

@@ -1,0 +1,221 @@
+//! A Java node's `.fate` folder, made byte for byte as Java makes it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+use fate_domain::model_key::ModelKey;
+use fate_domain::party::Role;
+use fate_inference::Semantics;
+use fate_model::{Binding, Models};
+use sha2::{Digest as _, Sha256};
+
+use crate::golden::{Golden, cache_json, guest, host, load_request};
+use crate::java::{Age, JavaModel, RootMap, bind_store, load_store};
+use crate::{cache_file, node, open};
+
+const EXAMPLE_GUEST: &str = "guest#9999#arbiter-10000#guest-9999#host-10000#model";
+const EXAMPLE_HOST: &str = "host#10000#arbiter-10000#guest-9999#host-10000#model";
+const EXAMPLE_VERSION: &str = "2020080416153238910324";
+
+fn java_model(own: &Golden, timestamp: i64, partners: Vec<JavaModel>) -> JavaModel {
+    JavaModel {
+        table_name: own.key.table_name.clone(),
+        namespace: own.key.namespace.clone(),
+        role: Some(own.role.clone()),
+        party_id: own.party_id.clone(),
+        timestamp,
+        resource_address: None,
+        partners,
+    }
+}
+
+fn example(namespace: &str, role: &str, party_id: &str, timestamp: i64, partners: Vec<JavaModel>) -> JavaModel {
+    JavaModel {
+        table_name: EXAMPLE_VERSION.to_owned(),
+        namespace: namespace.to_owned(),
+        role: Some(role.to_owned()),
+        party_id: party_id.to_owned(),
+        timestamp,
+        resource_address: None,
+        partners,
+    }
+}
+
+/// The two stores of lr_plain's guest and host on one node, and their cache files.
+fn write_java_folder(fate: &Path, root: RootMap, age: Age, edit: impl Fn(&mut Vec<JavaModel>)) {
+    let (guest, host) = (guest(), host());
+    let mut models = vec![
+        java_model(&guest, 1597051900508, vec![java_model(&host, 1597051900508, Vec::new())]),
+        java_model(&host, 1597051901274, vec![java_model(&guest, 1597051901274, Vec::new())]),
+    ];
+    edit(&mut models);
+    fs::create_dir_all(fate).unwrap();
+    fs::write(fate.join("loadModelStore.cache"), load_store(root, age, &models)).unwrap();
+    let bindings = [("lr-test", guest.key.store_name())];
+    let bindings: Vec<(&str, &str)> = bindings.iter().map(|(id, key)| (*id, key.as_str())).collect();
+    fs::write(fate.join("bindModelStore.cache"), bind_store(root, &bindings)).unwrap();
+    for model in [&guest, &host] {
+        let name = format!("model_{}_cache", model.key.store_name());
+        fs::write(fate.join(&name), cache_json(&model.buffers)).unwrap();
+        fs::write(fate.join(format!("{name}.lock")), "").unwrap();
+    }
+}
+
+/// Every file of the Java node with its content and time.
+fn files(fate: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
+    let entries = fs::read_dir(fate).unwrap().map(|entry| entry.unwrap()).filter(|entry| entry.path().is_file());
+    entries
+        .map(|entry| {
+            let modified = entry.metadata().unwrap().modified().unwrap();
+            (entry.file_name().into_string().unwrap(), (fs::read(entry.path()).unwrap(), modified))
+        })
+        .collect()
+}
+
+#[test]
+fn the_writer_of_this_test_writes_what_a_java_8_node_wrote() {
+    // SHA-256 of the stores in FATE-Serving's published example, written by a real node in 2020.
+    let sha256 = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let key = format!("{EXAMPLE_VERSION}_{EXAMPLE_GUEST}");
+    let bind = bind_store(RootMap::Segments, &[("lr-test", &key)]);
+    assert_eq!(bind.len(), 1090);
+    assert_eq!(sha256(&bind), "2853adcd10f90ea0abfed856ce584ae82ed9ec1003b41121a52508674832921d");
+    let stub = |namespace, role, party, timestamp| example(namespace, role, party, timestamp, Vec::new());
+    let models = [
+        example(EXAMPLE_GUEST, "guest", "9999", 1597051900508, vec![stub(EXAMPLE_HOST, "host", "10000", 1597051900508)]),
+        example(EXAMPLE_HOST, "host", "10000", 1597051901274, vec![stub(EXAMPLE_GUEST, "guest", "9999", 1597051901274)]),
+    ];
+    let load = load_store(RootMap::Segments, Age::Of2020, &models);
+    assert_eq!(load.len(), 2160);
+    assert_eq!(sha256(&load), "eed41cb43e861f7a6c080457a223bad461b6c1ccbcec25d248f5cb5433a7f242");
+}
+
+#[tokio::test]
+async fn a_java_folder_is_taken_over_and_left_untouched() {
+    for (root, age) in [
+        (RootMap::Segments, Age::Of2020),
+        (RootMap::Segments, Age::Current),
+        (RootMap::Minimal, Age::Of2020),
+        (RootMap::Minimal, Age::Current),
+    ] {
+        let (folder, settings) = node();
+        let fate = folder.path().join(".fate");
+        write_java_folder(&fate, root, age, |models| {
+            if age == Age::Current {
+                models[0].resource_address = Some("127.0.0.1:9380".to_owned());
+            } else {
+                // Old files have stubs without a role.
+                models[0].partners[0].role = None;
+            }
+        });
+        let before = files(&fate);
+        let (models, report) = Models::open(settings.clone()).await.unwrap();
+        assert_eq!(report.failures, []);
+        let taken = report.take_over.unwrap();
+        assert_eq!((taken.models, taken.bindings, report.models, report.bindings), (2, 1, 2, 1));
+        check_lr_plain(&models, age);
+        assert_eq!(files(&fate), before);
+        drop(models);
+
+        // From now on our own store counts.
+        let (models, report) = Models::open(settings).await.unwrap();
+        assert_eq!((report.take_over, report.failures), (None, Vec::new()));
+        check_lr_plain(&models, age);
+        assert_eq!(files(&fate), before);
+    }
+}
+
+fn check_lr_plain(models: &Models, age: Age) {
+    let (guest, host) = (guest(), host());
+    let published = models.snapshot();
+    let Binding::Model(bound) = published.bound("lr-test") else { panic!("not bound") };
+    assert_eq!(bound.key, guest.key);
+    assert_eq!((bound.role, bound.party_id.as_str(), bound.loaded_at_ms), (Role::Guest, "9999", 1597051900508));
+    assert_eq!(bound.semantics, Semantics::Java);
+    assert_eq!(bound.remotes.len(), 1);
+    assert_eq!((bound.remotes[0].role, bound.remotes[0].party_id.as_str()), (Role::Host, "10000"));
+    assert_eq!(bound.remotes[0].key, host.key);
+    let address = (age == Age::Current).then(|| "127.0.0.1:9380".to_owned());
+    assert_eq!(bound.resource_address, address);
+    let served = published.partner(&guest.key).unwrap();
+    assert_eq!((&served.key, served.role, served.loaded_at_ms), (&host.key, Role::Host, 1597051901274));
+}
+
+#[tokio::test]
+async fn one_bad_entry_does_not_hinder_the_others() {
+    let (folder, settings) = node();
+    let fate = folder.path().join(".fate");
+    write_java_folder(&fate, RootMap::Segments, Age::Current, |models| {
+        let stray = models[1].clone();
+        models.push(JavaModel { table_name: "a/../b".to_owned(), ..stray.clone() });
+        models.push(JavaModel { table_name: "no-cache-file".to_owned(), ..stray });
+    });
+    let guest_file = fate.join(format!("model_{}_cache", guest().key.store_name()));
+    fs::write(&guest_file, cache_json(&guest().broken().buffers)).unwrap();
+    let (models, report) = Models::open(settings.clone()).await.unwrap();
+    assert_eq!((report.models, report.bindings), (1, 0));
+    assert!(models.snapshot().model(&host().key).is_some());
+    assert!(matches!(models.snapshot().bound("lr-test"), Binding::NotBound));
+    let named = |text: &str| report.failures.iter().any(|failure| failure.to_string().contains(text));
+    assert!(named("a/../b") && named("no-cache-file") && named(&guest().key.store_name()), "{:?}", report.failures);
+
+    // The binding waits in our store for a model that can be served.
+    drop(models);
+    let (models, report) = Models::open(settings).await.unwrap();
+    assert_eq!((report.models, report.bindings, report.take_over), (1, 0, None));
+    let file = cache_file(&folder, "guest", &guest());
+    models.load(&load_request(&guest(), "CACHE", &file)).await.unwrap();
+    assert!(matches!(models.snapshot().bound("lr-test"), Binding::Model(_)));
+}
+
+#[tokio::test]
+async fn an_unreadable_load_store_is_tried_again_at_the_next_start() {
+    let (folder, settings) = node();
+    let fate = folder.path().join(".fate");
+    write_java_folder(&fate, RootMap::Segments, Age::Current, |_| {});
+    let good = fs::read(fate.join("loadModelStore.cache")).unwrap();
+    fs::write(fate.join("loadModelStore.cache"), &good[..good.len() / 2]).unwrap();
+    let (models, report) = Models::open(settings.clone()).await.unwrap();
+    assert_eq!((report.models, report.failures.len()), (0, 1));
+    assert!(report.failures[0].reason.contains("loadModelStore.cache"), "{}", report.failures[0]);
+    drop(models);
+    fs::write(fate.join("loadModelStore.cache"), &good).unwrap();
+    check_lr_plain(&open(&settings).await, Age::Of2020);
+}
+
+#[tokio::test]
+async fn an_unreadable_bind_store_costs_the_bindings_only() {
+    let (folder, settings) = node();
+    let fate = folder.path().join(".fate");
+    write_java_folder(&fate, RootMap::Segments, Age::Current, |_| {});
+    fs::write(fate.join("bindModelStore.cache"), "rubbish").unwrap();
+    let (models, report) = Models::open(settings).await.unwrap();
+    assert_eq!((report.models, report.bindings, report.failures.len()), (2, 0, 1));
+    assert!(matches!(models.snapshot().bound("lr-test"), Binding::NotBound));
+}
+
+#[tokio::test]
+async fn left_over_files_of_1_2_are_reported() {
+    let (_folder, settings) = node();
+    fs::create_dir_all(settings.home.join(".fate")).unwrap();
+    fs::write(settings.home.join(".fate/publishLoadStore.cache"), "k=djE=:1\n").unwrap();
+    let (_, report) = Models::open(settings).await.unwrap();
+    assert_eq!(report.notes.len(), 1);
+    assert!(report.notes[0].contains("publishLoadStore.cache"), "{}", report.notes[0]);
+}
+
+#[tokio::test]
+async fn an_own_store_is_not_overruled_by_java_files() {
+    let (folder, settings) = node();
+    let models = open(&settings).await;
+    let file = cache_file(&folder, "guest", &guest());
+    models.load(&load_request(&guest(), "CACHE", &file)).await.unwrap();
+    models.unload(&guest().key).await.unwrap();
+    drop(models);
+    write_java_folder(&folder.path().join(".fate"), RootMap::Segments, Age::Current, |_| {});
+    let (models, report) = Models::open(settings).await.unwrap();
+    assert_eq!((report.take_over, report.models), (None, 0));
+    assert_eq!(models.snapshot().model(&ModelKey::new("x", "y")).map(|model| model.key.clone()), None);
+}

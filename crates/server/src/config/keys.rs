@@ -1,0 +1,198 @@
+//! The one table of keys of `serving-server.properties` (contract 01 §9.2 and ours).
+
+use super::value::Kind;
+
+/// What the value is when the key is absent or, for texts, blank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// Nothing: the key is optional.
+    Unset,
+    /// This text, read like a value of the file.
+    Is(&'static str),
+    /// This many times the number of processors.
+    Processors(usize),
+}
+
+/// Whether this server acts on the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treatment {
+    /// The key does what it says.
+    Honoured,
+    /// The key is read, checked and listed, but changes nothing; the text says why.
+    Ignored(&'static str),
+}
+
+/// One property.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// The name in the file; the misspelled ones are Java's own spelling.
+    pub name: &'static str,
+    /// How the text is read and checked.
+    pub kind: Kind,
+    /// The default, Java's where Java has the key.
+    pub fallback: Fallback,
+    /// Honoured or ignored.
+    pub treatment: Treatment,
+    /// One line for operators.
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// Whether the key exists only in this implementation.
+    pub fn is_ours(&self) -> bool {
+        OURS.contains(&self.name)
+    }
+}
+
+/// Finds a key by its exact name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+const NO_REGISTRY: Treatment =
+    Treatment::Ignored("this version has no service registry; routing is static");
+const NO_RESULT_CACHE: Treatment =
+    Treatment::Ignored("this version has no cache of remote results");
+const NO_THREAD_POOL: Treatment = Treatment::Ignored(
+    "there is no thread per request; calls in flight are bounded by serving.max.inflight",
+);
+const NO_SPLITTING: Treatment =
+    Treatment::Ignored("rows are computed in blocks of the server's own choice");
+const NO_SHARED_HTTP_POOL: Treatment = Treatment::Ignored(
+    "there is no shared HTTP pool; http.* bounds feature calls and model.transfer.timeout model transfers",
+);
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    fallback: Fallback,
+    treatment: Treatment,
+    doc: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        fallback,
+        treatment,
+        doc,
+    }
+}
+
+const fn honoured(name: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Key {
+    key(name, kind, fallback, Treatment::Honoured, doc)
+}
+
+const MILLIS: Kind = Kind::Number {
+    min: 1,
+    max: i32::MAX as i64,
+};
+const COUNT: Kind = Kind::Number {
+    min: 1,
+    max: i32::MAX as i64,
+};
+const ANY_INT: Kind = Kind::Number {
+    min: i32::MIN as i64,
+    max: i32::MAX as i64,
+};
+
+use Fallback::{Is, Processors, Unset};
+
+const OURS: &[&str] = &[
+    "federation.hosts",
+    "serving.max.inflight",
+    "serving.drain.timeout",
+    "host.data.file",
+    "model.transfer.allow",
+    "model.transfer.timeout",
+    "model.import.path",
+    "model.max.bytes",
+    "model.semantics",
+];
+
+/// Every key the server knows.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    // Listeners.
+    honoured("port", Kind::Port, Is("8000"), "gRPC port; 0 takes any free port"),
+    honoured("server.port", Kind::OptionalPort, Is("8080"), "HTTP port; 0 takes any free port, blank or -1 switches HTTP off"),
+    honoured("serving.max.inflight", COUNT, Is("512"), "inference calls handled at the same time; one more is answered 124 at once"),
+    honoured("serving.drain.timeout", Kind::Number { min: 0, max: 600_000 }, Is("10000"), "ms a stopping server waits for calls in flight"),
+
+    // Federation.
+    honoured("serviceRoleName", Kind::Text, Is("serving"), "role written into the topics of packets"),
+    honoured("proxy", Kind::Address, Unset, "host:port of the serving-proxy that reaches the other parties"),
+    honoured("federation.hosts", Kind::HostTable, Unset, "partyId=host:port,… of serving-servers reached without a proxy"),
+    honoured("single.inference.rpc.timeout", MILLIS, Is("3000"), "ms for all hosts of a single inference together"),
+    honoured("batch.inference.rpc.timeout", MILLIS, Is("3000"), "ms for all hosts of a batch together"),
+    honoured("batch.inference.max", COUNT, Is("300"), "rows a host accepts in one batch"),
+    key("batch.split.size", ANY_INT, Is("100"), NO_SPLITTING, "rows per sub task"),
+    key("lr.use.parallel", Kind::Flag, Is("false"), NO_SPLITTING, "parallel linear models on the host"),
+    key("lr.split.size", ANY_INT, Is("500"), NO_SPLITTING, "features per sub task"),
+    honoured("grpc.timeout", MILLIS, Is("5000"), "ms for calls to other servers: model transfer, management over HTTP"),
+
+    // Host features.
+    honoured("feature.single.adaptor", Kind::Text, Unset, "source of a host's features, single: Java class name or mock, file, file-pick, http, http-header"),
+    honoured("feature.batch.adaptor", Kind::Text, Unset, "source of a host's features, batch: Java class name or mock, file, file-pick, parallel"),
+    honoured("feature.batch.single.adaptor", Kind::Text, Unset, "the single source that the parallel batch source asks"),
+    honoured("host.data.file", Kind::Text, Is("host_data.csv"), "file of the file and file-pick sources"),
+    honoured("http.adapter.url", Kind::Url, Unset, "address that the http sources ask for features"),
+    honoured("http.connect.request.timeout", MILLIS, Is("10000"), "ms, http sources: waiting for a free connection"),
+    honoured("http.connect.timeout", MILLIS, Is("10000"), "ms, http sources: connecting"),
+    honoured("http.socket.timeout", MILLIS, Is("10000"), "ms, http sources: waiting for the answer"),
+    key("http.max.pool.size", ANY_INT, Is("50"), Treatment::Ignored("unused by the Java server as well"), "connections of the http sources"),
+
+    // Models.
+    honoured("model.transfer.url", Kind::Url, Unset, "FATE-Flow's transfer address, asked when a load request names none"),
+    honoured("model.transfer.allow", Kind::List, Unset, "URL prefixes models may be fetched from; unset: any http(s) URL that ends in /v1/model/transfer"),
+    honoured("model.transfer.timeout", MILLIS, Unset, "ms for fetching a model; unset: httpclient.tran.sockect.timeout"),
+    honoured("model.import.path", Kind::List, Unset, "directories model files may be loaded from; unset: the working directory"),
+    honoured("model.max.bytes", Kind::Number { min: 1024, max: 1 << 40 }, Is("1073741824"), "largest model that is accepted"),
+    honoured("model.semantics", Kind::Choice(&["fate", "java"]), Is("fate"), "numeric semantics of newly loaded models"),
+    honoured("model.cache.path", Kind::Text, Unset, "directory that holds .fate, the store of models and bindings; unset: the working directory"),
+    honoured("model.synchronize", Kind::Flag, Is("false"), "whether models may be fetched from and given to other servers"),
+    honoured("httpclient.tran.sockect.timeout", MILLIS, Is("60000"), "ms for fetching a model, when model.transfer.timeout is unset"),
+    key("httpclient.tran.connection.req.timeout", ANY_INT, Is("60000"), NO_SHARED_HTTP_POOL, "ms"),
+    key("httpclient.tran.connection.timeout", ANY_INT, Is("60000"), NO_SHARED_HTTP_POOL, "ms"),
+
+    // Operation.
+    honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries request bodies"),
+    honoured("print.output.data", Kind::Flag, Is("false"), "whether the flow log carries answers"),
+    honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),
+
+    // Registry.
+    key("useRegister", Kind::Flag, Is("true"), NO_REGISTRY, "register in ZooKeeper"),
+    key("useZkRouter", Kind::Flag, Is("true"), NO_REGISTRY, "find the proxy through ZooKeeper"),
+    key("zk.url", Kind::Text, Unset, NO_REGISTRY, "ZooKeeper addresses"),
+    key("acl.enable", Kind::Flag, Is("false"), NO_REGISTRY, "ZooKeeper digest ACL"),
+    key("acl.username", Kind::Text, Unset, NO_REGISTRY, "ZooKeeper user"),
+    key("acl.password", Kind::Secret, Unset, NO_REGISTRY, "ZooKeeper password"),
+
+    // Cache of remote results.
+    key("remoteModelInferenceResultCacheSwitch", Kind::Flag, Is("false"), NO_RESULT_CACHE, "cache hosts' results"),
+    key("cache.type", Kind::Choice(&["local", "redis"]), Is("local"), NO_RESULT_CACHE, "where results are cached"),
+    key("local.cache.maxsize", ANY_INT, Is("10000"), NO_RESULT_CACHE, "entries"),
+    key("local.cache.expire", ANY_INT, Is("30"), NO_RESULT_CACHE, "s"),
+    key("local.cache.interval", ANY_INT, Is("3"), NO_RESULT_CACHE, "s"),
+    key("redis.ip", Kind::Text, Unset, NO_RESULT_CACHE, "Redis address"),
+    key("redis.port", Kind::Port, Is("3306"), NO_RESULT_CACHE, "Redis port"),
+    key("redis.password", Kind::Secret, Unset, NO_RESULT_CACHE, "Redis password"),
+    key("redis.cluster.nodes", Kind::Text, Unset, NO_RESULT_CACHE, "Redis cluster addresses"),
+    key("redis.timeout", ANY_INT, Is("2000"), NO_RESULT_CACHE, "ms"),
+    key("redis.expire", ANY_INT, Is("3000"), NO_RESULT_CACHE, "s"),
+    key("redis.maxTotal", ANY_INT, Is("20"), NO_RESULT_CACHE, "connections"),
+    key("redis.maxIdle", ANY_INT, Is("2"), NO_RESULT_CACHE, "connections"),
+
+    // Threads and HTTP pools of the Java server.
+    key("serving.core.pool.size", ANY_INT, Processors(1), NO_THREAD_POOL, "gRPC threads"),
+    key("serving.max.pool.size", ANY_INT, Processors(2), NO_THREAD_POOL, "gRPC threads"),
+    key("serving.pool.alive.time", ANY_INT, Is("1000"), NO_THREAD_POOL, "ms"),
+    key("serving.pool.queue.size", ANY_INT, Is("100"), NO_THREAD_POOL, "calls"),
+    key("httpclinet.config.connection.req.timeout", ANY_INT, Is("500"), NO_SHARED_HTTP_POOL, "ms"),
+    key("httpclient.config.connection.timeout", ANY_INT, Is("500"), NO_SHARED_HTTP_POOL, "ms"),
+    key("httpclient.config.sockect.timeout", ANY_INT, Is("2000"), NO_SHARED_HTTP_POOL, "ms"),
+    key("httpclient.init.pool.maxtotal", ANY_INT, Is("500"), NO_SHARED_HTTP_POOL, "connections"),
+    key("httpclient.init.pool.def.max.pre.route", ANY_INT, Is("200"), NO_SHARED_HTTP_POOL, "connections"),
+    key("httpclient.init.pool.sockect.timeout", ANY_INT, Is("10000"), NO_SHARED_HTTP_POOL, "ms"),
+    key("httpclient.init.pool.connection.timeout", ANY_INT, Is("10000"), NO_SHARED_HTTP_POOL, "ms"),
+    key("httpclient.init.pool.connection.req.timeout", ANY_INT, Is("10000"), NO_SHARED_HTTP_POOL, "ms"),
+];

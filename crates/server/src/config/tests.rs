@@ -1,0 +1,257 @@
+use super::*;
+
+/// Every key of the Java server's own table, contract 01 §9.2.
+const JAVA_KEYS: &[&str] = &[
+    "port",
+    "server.port",
+    "serviceRoleName",
+    "proxy",
+    "useRegister",
+    "useZkRouter",
+    "zk.url",
+    "acl.enable",
+    "acl.username",
+    "acl.password",
+    "serving.core.pool.size",
+    "serving.max.pool.size",
+    "serving.pool.alive.time",
+    "serving.pool.queue.size",
+    "single.inference.rpc.timeout",
+    "batch.inference.rpc.timeout",
+    "batch.inference.max",
+    "batch.split.size",
+    "lr.use.parallel",
+    "lr.split.size",
+    "feature.single.adaptor",
+    "feature.batch.adaptor",
+    "feature.batch.single.adaptor",
+    "http.adapter.url",
+    "http.connect.request.timeout",
+    "http.connect.timeout",
+    "http.socket.timeout",
+    "http.max.pool.size",
+    "model.transfer.url",
+    "model.cache.path",
+    "model.synchronize",
+    "grpc.timeout",
+    "remoteModelInferenceResultCacheSwitch",
+    "cache.type",
+    "local.cache.maxsize",
+    "local.cache.expire",
+    "local.cache.interval",
+    "redis.ip",
+    "redis.port",
+    "redis.password",
+    "redis.cluster.nodes",
+    "redis.timeout",
+    "redis.expire",
+    "redis.maxTotal",
+    "redis.maxIdle",
+    "print.input.data",
+    "print.output.data",
+    "health.check.allow",
+    "httpclinet.config.connection.req.timeout",
+    "httpclient.config.connection.timeout",
+    "httpclient.config.sockect.timeout",
+    "httpclient.init.pool.maxtotal",
+    "httpclient.init.pool.def.max.pre.route",
+    "httpclient.init.pool.sockect.timeout",
+    "httpclient.init.pool.connection.timeout",
+    "httpclient.init.pool.connection.req.timeout",
+    "httpclient.tran.connection.req.timeout",
+    "httpclient.tran.connection.timeout",
+    "httpclient.tran.sockect.timeout",
+];
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("serving-server.properties");
+    std::fs::write(&path, text).unwrap();
+    Config::from_file(&path)
+}
+
+fn notes_of(config: &Config, level: Level) -> Vec<&str> {
+    let of_level = config.notes().iter().filter(|note| note.level == level);
+    of_level.map(|note| note.text.as_str()).collect()
+}
+
+#[test]
+fn the_table_holds_every_key_of_the_java_server_and_ours() {
+    for name in JAVA_KEYS {
+        let key = keys::find(name).unwrap_or_else(|| panic!("{name}"));
+        assert!(!key.is_ours(), "{name}");
+    }
+    let ours = KEYS.iter().filter(|key| key.is_ours()).count();
+    assert_eq!(KEYS.len(), JAVA_KEYS.len() + ours);
+    for (position, key) in KEYS.iter().enumerate() {
+        assert!(!key.doc.is_empty(), "{}", key.name);
+        let twin = KEYS[..position].iter().find(|other| other.name == key.name);
+        assert!(twin.is_none(), "{} is in the table twice", key.name);
+    }
+}
+
+#[test]
+fn every_default_is_a_valid_value() {
+    for key in KEYS {
+        if let Fallback::Is(text) = key.fallback {
+            assert!(matches!(key.kind.read(text), Ok(Some(_))), "{}", key.name);
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_gives_the_java_defaults() {
+    let config = read("").unwrap();
+    assert_eq!((config.grpc_port, config.http_port), (8000, Some(8080)));
+    assert_eq!(config.single_timeout, Duration::from_secs(3));
+    assert_eq!(config.batch_max, 300);
+    assert_eq!(config.grpc_timeout, Duration::from_secs(5));
+    assert_eq!(config.transfer_timeout, Duration::from_secs(60));
+    assert_eq!(config.service_role_name, "serving");
+    assert!(config.health_check && !config.synchronize && config.proxy.is_none());
+}
+
+/// The texts the 2.1.7 release ships with, `port` with its trailing blank included.
+const SHIPPED: &str = "\
+#gRPC
+port=8000 \n\
+server.port=8185
+#useRegister=true
+feature.single.adaptor=com.webank.ai.fate.serving.adaptor.dataaccess.MockAdapter
+feature.batch.adaptor=com.webank.ai.fate.serving.adaptor.dataaccess.MockBatchAdapter
+feature.batch.single.adaptor=com.webank.ai.fate.serving.adaptor.dataaccess.HttpAdapter
+http.adapter.url=http://127.0.0.1:9380/v1/http/adapter/getFeature
+model.transfer.url=http://127.0.0.1:9380/v1/model/transfer
+zk.url=localhost:2181,localhost:2182,localhost:2183
+";
+
+#[test]
+fn the_shipped_file_is_read_without_a_warning() {
+    let config = read(SHIPPED).unwrap();
+    assert_eq!((config.grpc_port, config.http_port), (8000, Some(8185)));
+    assert_eq!(
+        config.transfer_url.as_deref(),
+        Some("http://127.0.0.1:9380/v1/model/transfer")
+    );
+    assert_eq!(notes_of(&config, Level::Warning), Vec::<&str>::new());
+    let ignored = notes_of(&config, Level::Info);
+    assert!(ignored[0].starts_with("zk.url is ignored"), "{ignored:?}");
+}
+
+#[test]
+fn every_wrong_value_is_named_with_its_line_and_key() {
+    let error = read(
+        "port=eighty\n# a comment\nprint.input.data=yes\nproxy=nowhere\nbatch.inference.max=0\n\
+         grpc.timeout=\nmodel.transfer.url=ftp://x/y\nfederation.hosts=10000\nmodel.semantics=rust\n",
+    )
+    .unwrap_err();
+    let mut named: Vec<_> = error
+        .problems
+        .iter()
+        .map(|problem| (problem.line.unwrap(), problem.key.as_str()))
+        .collect();
+    named.sort_unstable();
+    assert_eq!(
+        named,
+        [
+            (1, "port"),
+            (3, "print.input.data"),
+            (4, "proxy"),
+            (5, "batch.inference.max"),
+            (6, "grpc.timeout"),
+            (7, "model.transfer.url"),
+            (8, "federation.hosts"),
+            (9, "model.semantics"),
+        ]
+    );
+    let text = error.to_string();
+    assert!(
+        text.contains("serving-server.properties:1: port: `eighty` is not a whole number"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_missing_or_malformed_file_is_named() {
+    let missing = Config::from_file(Path::new("/nonexistent/x.properties")).unwrap_err();
+    assert!(missing.to_string().starts_with("/nonexistent/x.properties: "));
+    let malformed = read("port=8000\nproxy=\\u12\n").unwrap_err();
+    assert_eq!(malformed.problems[0].line, Some(2));
+}
+
+#[test]
+fn values_are_trimmed_and_the_last_one_wins() {
+    let config = read("port = 1 \nport=  9000\t\nproxy= [::1]:8879 \nserver.port=\n").unwrap();
+    assert_eq!((config.grpc_port, config.http_port), (9000, None));
+    assert_eq!(config.proxy.unwrap().to_string(), "[::1]:8879");
+    assert_eq!(read("server.port=-1").unwrap().http_port, None);
+    assert_eq!(read("server.port=0").unwrap().http_port, Some(0));
+}
+
+#[test]
+fn unknown_keys_are_warned_of_with_the_nearest_known_one() {
+    let config = read("feature.single.adatpor=x\nlogging.level.root=INFO\nproxi=a:1\nzzz=1\n").unwrap();
+    let warnings = notes_of(&config, Level::Warning);
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    assert!(warnings[0].ends_with("did you mean feature.single.adaptor?"));
+    assert!(warnings[1].contains("Spring"));
+    assert!(warnings[2].ends_with("did you mean proxy?"));
+    assert!(!warnings[3].contains("did you mean"), "{}", warnings[3]);
+    assert_eq!(config.notes()[1].line, Some(2));
+}
+
+#[test]
+fn asking_for_the_registry_is_warned_of_only_when_it_is_written() {
+    let silent = read("").unwrap();
+    assert!(notes_of(&silent, Level::Warning).is_empty());
+    let asked = read("useRegister=true\nuseZkRouter=false\n").unwrap();
+    let warnings = notes_of(&asked, Level::Warning);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("useRegister asks for the ZooKeeper registry"));
+    let declined = read("useRegister=false\nuseZkRouter=false\n").unwrap();
+    assert!(notes_of(&declined, Level::Warning).is_empty());
+}
+
+#[test]
+fn a_node_without_routes_is_told_so() {
+    let text = "neither proxy nor federation.hosts is set";
+    let has_note = |config: &Config| config.notes().iter().any(|note| note.text.contains(text));
+    assert!(has_note(&read("").unwrap()));
+    assert!(!has_note(&read("federation.hosts=10000=127.0.0.1:8001").unwrap()));
+    assert!(!has_note(&read("proxy=127.0.0.1:8879").unwrap()));
+}
+
+#[test]
+fn listed_properties_have_native_types_and_no_secrets() {
+    let config = read(
+        "port=1234\nacl.password=open sesame\nredis.password=hunter2\nmodel.synchronize=true\nproxy=p:1\n\
+         http.adapter.url=http://user:secret@h/x\n",
+    )
+    .unwrap();
+    let listed = config.listed("", 4321);
+    assert_eq!(listed["server.port"], 4321);
+    assert_eq!(listed["currentVersion"], 216);
+    assert_eq!(listed["model.synchronize"], true);
+    assert_eq!(listed["grpc.timeout"], 5000);
+    assert_eq!(listed["proxy"], "p:1");
+    assert!(listed.contains_key("httpclinet.config.connection.req.timeout"));
+    assert!(!listed.contains_key("zk.url"), "unset texts are missing");
+    for text in [
+        serde_json::to_string(&listed).unwrap(),
+        format!("{config:?}"),
+    ] {
+        for secret in ["open sesame", "hunter2", "user:secret"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    let filtered = config.listed("GRPC", 1);
+    assert_eq!(filtered.keys().collect::<Vec<_>>(), ["grpc.timeout"]);
+}
+
+#[test]
+fn transfers_are_bounded_by_our_key_first() {
+    let config = read("httpclient.tran.sockect.timeout=7000\n").unwrap();
+    assert_eq!(config.transfer_timeout, Duration::from_secs(7));
+    let config = read("httpclient.tran.sockect.timeout=7000\nmodel.transfer.timeout=9000").unwrap();
+    assert_eq!(config.transfer_timeout, Duration::from_secs(9));
+}

@@ -1,0 +1,147 @@
+//! `CommonService`: metrics, flow rules, properties, process figures, health (contract 01 §1.8).
+
+use bytes::Bytes;
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_proto::common_service::common_service_server::CommonService;
+use fate_proto::common_service::{
+    CommonResponse, HealthCheckRequest, MetricType, QueryJvmInfoRequest, QueryMetricRequest,
+    QueryPropsRequest, UpdateConfigRequest, UpdateFlowRuleRequest, UpdateServiceRequest,
+};
+use serde::Serialize;
+use tonic::{Request, Response, Status};
+
+use super::Edge;
+use crate::flow::Samples;
+use crate::health_check;
+use crate::node::{ManagedEntry, Node};
+
+type Answer = Result<Response<CommonResponse>, Status>;
+
+const fn entry(resource: &'static str, method: &'static str) -> ManagedEntry {
+    ManagedEntry {
+        resource,
+        service: "commonService",
+        method,
+    }
+}
+
+#[tonic::async_trait]
+impl CommonService for Edge {
+    async fn query_metrics(&self, request: Request<QueryMetricRequest>) -> Answer {
+        let request = request.into_inner();
+        let work = async { metrics(&self.node, &request) };
+        self.answer(entry("I_QUERY_METRICS", "queryMetrics"), work)
+            .await
+    }
+
+    async fn update_flow_rule(&self, request: Request<UpdateFlowRuleRequest>) -> Answer {
+        let UpdateFlowRuleRequest { source, allow_qps } = request.into_inner();
+        let flow = self.node.flow.clone();
+        let work = async move {
+            // Storing the rule syncs a file.
+            tokio::task::spawn_blocking(move || flow.set_limit(&source, allow_qps))
+                .await
+                .map_err(|error| Fault::new(ReturnCode::SYSTEM, error.to_string()))??;
+            Ok(with_message("success"))
+        };
+        self.answer(entry("I_UPDATE_FLOW_RULE", "updateFlowRule"), work)
+            .await
+    }
+
+    async fn list_props(&self, request: Request<QueryPropsRequest>) -> Answer {
+        let keyword = request.into_inner().keyword;
+        let node = &self.node;
+        let work = async { with_data(&node.config.listed(&keyword, node.grpc_port)) };
+        self.answer(entry("I_LIST_PROPS", "listProps"), work).await
+    }
+
+    async fn query_jvm_info(&self, _: Request<QueryJvmInfoRequest>) -> Answer {
+        let work = async { with_data(&self.node.process.all()) };
+        self.answer(entry("I_QUERY_JVM", "listJvmMem"), work).await
+    }
+
+    async fn update_service(&self, _: Request<UpdateServiceRequest>) -> Answer {
+        let work = async {
+            Err(Fault::new(
+                ReturnCode::SYSTEM,
+                "there is no service registry in this version: weights and router modes cannot be changed",
+            ))
+        };
+        self.answer(entry("I_UPDATE_SERVICE", "updateService"), work)
+            .await
+    }
+
+    async fn update_config(&self, _: Request<UpdateConfigRequest>) -> Answer {
+        Err(Status::unimplemented(
+            "Method com.webank.ai.fate.api.networking.common.CommonService/updateConfig is unimplemented",
+        ))
+    }
+
+    async fn check_health_service(&self, _: Request<HealthCheckRequest>) -> Answer {
+        let work = health(&self.node);
+        self.answer(entry("I_CHECK_HEALTH", "checkHealthService"), work)
+            .await
+    }
+}
+
+impl Edge {
+    /// Failures are told in the answer's status code, never as a gRPC status.
+    async fn answer(
+        &self,
+        entry: ManagedEntry,
+        work: impl Future<Output = Result<CommonResponse, Fault>>,
+    ) -> Answer {
+        let outcome = self.node.manage(&self.node.gates.common, entry, work).await;
+        Ok(Response::new(outcome.unwrap_or_else(|fault| {
+            CommonResponse {
+                status_code: fault.code.0,
+                message: fault.message,
+                ..CommonResponse::default()
+            }
+        })))
+    }
+}
+
+fn metrics(node: &Node, request: &QueryMetricRequest) -> Result<CommonResponse, Fault> {
+    let (begin, end, source) = (request.begin_ms, request.end_ms, request.source.as_str());
+    let is_model = request.r#type == MetricType::Model as i32;
+    let samples = if is_model {
+        node.metrics.of_source("M_", source, begin, end)
+    } else if source.trim().is_empty() {
+        node.metrics.interfaces_since(begin)
+    } else {
+        node.metrics.of_source("I_", source, begin, end)
+    };
+    match samples {
+        Samples::NoneSince => Ok(CommonResponse::default()),
+        Samples::Found(nodes) => with_data(&nodes),
+    }
+}
+
+async fn health(node: &Node) -> Result<CommonResponse, Fault> {
+    if !node.config.health_check {
+        return Err(Fault::new(
+            ReturnCode::SYSTEM,
+            "health checks are switched off: health.check.allow=false",
+        ));
+    }
+    let has_models = node.models.snapshot().models().next().is_some();
+    with_data(&health_check::check(&node.config, has_models).await)
+}
+
+fn with_message(message: &str) -> CommonResponse {
+    CommonResponse {
+        message: message.to_owned(),
+        ..CommonResponse::default()
+    }
+}
+
+fn with_data(data: &impl Serialize) -> Result<CommonResponse, Fault> {
+    let data = serde_json::to_vec(data)
+        .map_err(|error| Fault::new(ReturnCode::SYSTEM, error.to_string()))?;
+    Ok(CommonResponse {
+        data: Bytes::from(data),
+        ..CommonResponse::default()
+    })
+}

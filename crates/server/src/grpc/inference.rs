@@ -1,0 +1,34 @@
+//! `InferenceService`: the guest's clients.
+
+use fate_proto::inference::InferenceMessage;
+use fate_proto::inference::inference_service_server::InferenceService;
+use tonic::{Request, Response, Status};
+
+use super::Edge;
+
+#[tonic::async_trait]
+impl InferenceService for Edge {
+    async fn inference(
+        &self,
+        request: Request<InferenceMessage>,
+    ) -> Result<Response<InferenceMessage>, Status> {
+        let body = self.node.infer(request.into_inner().body).await;
+        Ok(Response::new(answer(body)))
+    }
+
+    async fn batch_inference(
+        &self,
+        request: Request<InferenceMessage>,
+    ) -> Result<Response<InferenceMessage>, Status> {
+        let body = self.node.infer_batch(request.into_inner().body).await;
+        Ok(Response::new(answer(body)))
+    }
+}
+
+/// Errors of the application are codes inside the body; the call itself is always OK.
+fn answer(body: Vec<u8>) -> InferenceMessage {
+    InferenceMessage {
+        body: body.into(),
+        ..InferenceMessage::default()
+    }
+}

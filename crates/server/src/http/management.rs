@@ -1,0 +1,221 @@
+//! The controllers of the Java server (contract 01 §9.5).
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_proto::common_service::UpdateServiceRequest;
+use fate_proto::model::{FetchModelRequest, UnbindRequest};
+use serde::Deserialize;
+
+use super::{Edge, body, json_response, spring_error, text_response};
+use crate::answers;
+use crate::config::Address;
+use crate::node::{ManagedEntry, Node};
+use crate::peer;
+
+/// Parameters of all three calls; a call looks at its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Parameters {
+    host: Option<String>,
+    port: Option<i32>,
+    table_name: Option<String>,
+    namespace: Option<String>,
+    service_ids: Option<Vec<String>>,
+    target_host: Option<String>,
+    target_port: Option<i32>,
+    url: Option<String>,
+    router_mode: Option<String>,
+    weight: Option<i32>,
+    version: Option<i64>,
+}
+
+/// What a called server answered.
+struct Outcome {
+    code: i32,
+    message: String,
+}
+
+const fn entry(resource: &'static str, method: &'static str) -> ManagedEntry {
+    ManagedEntry {
+        resource,
+        service: "httpManagement",
+        method,
+    }
+}
+
+/// `POST /server/model/unbind`
+pub(super) async fn unbind(State(node): Edge, headers: HeaderMap, body: Body) -> Response {
+    let work = async |parameters: Parameters| {
+        let request = UnbindRequest {
+            table_name: required(parameters.table_name, "parameter tableName is blank")?,
+            namespace: required(parameters.namespace, "parameter namespace is blank")?,
+            service_ids: parameters
+                .service_ids
+                .filter(|ids| !ids.is_empty())
+                .ok_or_else(|| invalid("parameter serviceId is blank"))?,
+        };
+        let server = address(parameters.host, parameters.port)?;
+        let answer = peer::unbind(&server, request, node.config.grpc_timeout).await?;
+        Ok(Outcome {
+            code: answer.status_code,
+            message: answer.message,
+        })
+    };
+    let call = Call {
+        entry: entry("I_HTTP_UNBIND", "unbind"),
+        path: "/server/model/unbind",
+    };
+    call.answer(&node, &headers, body, work).await
+}
+
+/// `POST /server/model/transfer`: the target is told to fetch the model from `host`.
+pub(super) async fn transfer(State(node): Edge, headers: HeaderMap, body: Body) -> Response {
+    let work = async |parameters: Parameters| {
+        let request = FetchModelRequest {
+            table_name: required(parameters.table_name, "parameter tableName is blank")?,
+            namespace: required(parameters.namespace, "parameter namespace is blank")?,
+            source_ip: required(parameters.host, "parameter host is blank")?,
+            source_port: parameters.port.unwrap_or(0),
+            ..FetchModelRequest::default()
+        };
+        let target = address(parameters.target_host, parameters.target_port)?;
+        let answer = peer::fetch_model(&target, request, node.config.grpc_timeout).await?;
+        Ok(Outcome {
+            code: answer.status_code,
+            message: answer.message,
+        })
+    };
+    let call = Call {
+        entry: entry("I_HTTP_TRANSFER", "transfer"),
+        path: "/server/model/transfer",
+    };
+    call.answer(&node, &headers, body, work).await
+}
+
+/// `POST /server/service/weight/update`
+pub(super) async fn update_weight(State(node): Edge, headers: HeaderMap, body: Body) -> Response {
+    let work = async |parameters: Parameters| {
+        let request = UpdateServiceRequest {
+            url: required(parameters.url, "parameter url is blank")?,
+            router_mode: parameters.router_mode.unwrap_or_default(),
+            weight: parameters.weight.unwrap_or(-1),
+            version: parameters.version.unwrap_or(-1),
+        };
+        let server = address(parameters.host, parameters.port)?;
+        let answer = peer::update_service(&server, request, node.config.grpc_timeout).await?;
+        Ok(Outcome {
+            code: answer.status_code,
+            message: answer.message,
+        })
+    };
+    let call = Call {
+        entry: entry("I_HTTP_UPDATE_WEIGHT", "updateService"),
+        path: "/server/service/weight/update",
+    };
+    call.answer(&node, &headers, body, work).await
+}
+
+struct Call {
+    entry: ManagedEntry,
+    path: &'static str,
+}
+
+impl Call {
+    /// Invalid parameters and failures are Spring's 500 document, as the Java server gives it; an answer of the
+    /// called server is a `ReturnResult`, whatever its code.
+    async fn answer(
+        &self,
+        node: &Node,
+        headers: &HeaderMap,
+        body: Body,
+        work: impl AsyncFnOnce(Parameters) -> Result<Outcome, Fault>,
+    ) -> Response {
+        let received = match body::receive(node, self.entry.service, headers, body).await {
+            Ok(received) => received,
+            Err(fault) => return self.error(StatusCode::BAD_REQUEST, &fault.message),
+        };
+        let parameters = match serde_json::from_slice(&received) {
+            Ok(parameters) => parameters,
+            Err(error) => return self.error(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let outcome = node
+            .manage(&node.gates.models, self.entry, work(parameters))
+            .await;
+        match outcome {
+            Ok(Outcome { code, message }) => {
+                let answer = answers::return_result(ReturnCode(code), &message);
+                json_response(StatusCode::OK, answer)
+            }
+            Err(fault) => self.error(StatusCode::INTERNAL_SERVER_ERROR, &fault.message),
+        }
+    }
+
+    fn error(&self, status: StatusCode, message: &str) -> Response {
+        spring_error(status, self.path, message)
+    }
+}
+
+fn required(value: Option<String>, message: &str) -> Result<String, Fault> {
+    value
+        .filter(|text| !text.trim().is_empty())
+        .ok_or_else(|| invalid(message))
+}
+
+fn address(host: Option<String>, port: Option<i32>) -> Result<Address, Fault> {
+    let host = required(host, "parameter host is blank")?;
+    let port = port
+        .filter(|port| *port != 0)
+        .ok_or_else(|| invalid("parameter port was wrong"))?;
+    peer::dotted_address(&host, port)
+}
+
+fn invalid(message: &str) -> Fault {
+    Fault::new(ReturnCode::SYSTEM, message)
+}
+
+/// `GET /server/alterSysLogLevel/{level}`
+pub(super) async fn system_log_level(State(node): Edge, Path(level): Path<String>) -> Response {
+    changed(&node, &level, "everything", |levels| levels.set_root(&level))
+}
+
+/// `GET /server/alterPkgLogLevel?level=&pkgName=`
+pub(super) async fn package_log_level(State(node): Edge, uri: Uri) -> Response {
+    let level = query_parameter(&uri, "level");
+    let package = query_parameter(&uri, "pkgName");
+    changed(&node, level, package, |levels| {
+        levels.set_package(package, level)
+    })
+}
+
+/// Levels and module paths need no escapes, so none are undone.
+fn query_parameter<'a>(uri: &'a Uri, name: &str) -> &'a str {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    values.next().unwrap_or_default()
+}
+
+fn changed(
+    node: &Node,
+    level: &str,
+    of: &str,
+    change: impl FnOnce(&crate::LogLevels) -> Result<(), String>,
+) -> Response {
+    let outcome = match &node.log_levels {
+        Some(levels) => change(levels),
+        None => Err("this process gives no access to its log levels".to_owned()),
+    };
+    match outcome {
+        Ok(()) => {
+            tracing::info!(?level, ?of, "log level changed over HTTP");
+            text_response("ok")
+        }
+        Err(cause) => {
+            tracing::warn!(?level, ?of, cause, "log level not changed");
+            text_response("failed")
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Start, drain, stop (contract 01 §11, with the port opened last).
+//!
+//! Start: restore the models, try each once, bind the ports, serve, report SERVING. Drain: report NOT_SERVING, answer
+//! new calls 111, wait for the calls in flight, close the ports.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fate_features::FeatureSource;
+use fate_federation::{Guest, GuestSettings, Host, HostSettings, HostTransport};
+use fate_model::{Models, RestoreReport};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Gates;
+use crate::config::{Config, Level};
+use crate::features;
+use crate::flow::{Clock, FlowControl, Metrics};
+use crate::grpc::{GrpcEdge, Health};
+use crate::http;
+use crate::log_levels::LogLevels;
+use crate::node::Node;
+use crate::process;
+use crate::transport::StaticRoutes;
+
+/// After the last call is answered, connections get this long to take the answer and close.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store of models is not usable.
+    #[error("models cannot be restored: {0}")]
+    Models(#[from] fate_model::Error),
+    /// A listener cannot be opened.
+    #[error("{what} port {address} cannot be opened: {cause}")]
+    Bind {
+        /// Which listener.
+        what: &'static str,
+        /// Where it should have listened.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// A part of the server cannot be set up.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// What an embedding program brings along. The default brings nothing.
+#[derive(Debug, Default)]
+pub struct Embedding {
+    /// Access to the process's log levels.
+    pub log_levels: Option<LogLevels>,
+    /// Features of the host for single calls, instead of `feature.single.adaptor`.
+    pub single_source: Option<Arc<dyn FeatureSource>>,
+    /// Features of the host for batches, instead of `feature.batch.adaptor`.
+    pub batch_source: Option<Arc<dyn FeatureSource>>,
+}
+
+/// The serving-server role.
+#[derive(Debug, Clone, Copy)]
+pub struct Server;
+
+/// A server that takes calls. Dropping it stops it at once; [`RunningServer::drain`] stops it in peace.
+#[derive(Debug)]
+pub struct RunningServer {
+    /// Where gRPC listens.
+    pub grpc_addr: SocketAddr,
+    /// Where HTTP listens, unless it is off.
+    pub http_addr: Option<SocketAddr>,
+    node: Arc<Node>,
+    health: Health,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+/// Runs a server until `shutdown` is ready, then drains it.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+    let server = Server::start(config).await?;
+    shutdown.await;
+    server.drain().await;
+    Ok(())
+}
+
+impl Server {
+    /// Starts a server; when this returns it takes calls.
+    pub async fn start(config: Config) -> Result<RunningServer, StartError> {
+        Self::start_with(config, Embedding::default()).await
+    }
+
+    /// Starts a server inside a program that brings parts of its own.
+    pub async fn start_with(
+        config: Config,
+        embedding: Embedding,
+    ) -> Result<RunningServer, StartError> {
+        say_notes(&config);
+        let flow = Arc::new(FlowControl::open(rules_file(&config), Clock::system()));
+        let (models, report) = Models::open(model_settings(&config)).await?;
+        say_restored(&report);
+        self_test(&models).await;
+        let grpc = bind("gRPC", &config, config.grpc_port).await?;
+        let http = match config.http_port {
+            Some(port) => Some(bind("HTTP", &config, port).await?),
+            None => None,
+        };
+        let node = Arc::new(assemble(config, embedding, models, flow, grpc.1.port())?);
+        serve(node, grpc, http).await
+    }
+}
+
+impl RunningServer {
+    /// The models this server holds.
+    pub fn models(&self) -> &Models {
+        &self.node.models
+    }
+
+    /// Waits until a listener has failed; never ends in a healthy server.
+    pub async fn failed(&mut self) {
+        // Every task runs until `stop` is cancelled, so one that ends before has failed.
+        let _ = self.tasks.join_next().await;
+    }
+
+    /// Stops taking calls, waits for those in flight up to `serving.drain.timeout`, closes the ports.
+    pub async fn drain(mut self) {
+        self.health.set_serving(false).await;
+        self.node.gates.close();
+        let grace = self.node.config.drain_timeout;
+        if !self.node.gates.drained(grace).await {
+            let in_flight = self.node.gates.in_flight();
+            tracing::warn!(in_flight, "stopping although calls are still in flight");
+        }
+        self.stop.cancel();
+        let closed = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_GRACE, closed).await.is_err() {
+            tracing::info!("closing connections that are still open");
+        }
+        self.tasks.abort_all();
+        tracing::info!("serving-server stopped");
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn say_notes(config: &Config) {
+    for note in config.notes() {
+        match note.level {
+            Level::Warning => tracing::warn!(line = note.line, "{}", note.text),
+            Level::Info => tracing::info!(line = note.line, "{}", note.text),
+        }
+    }
+}
+
+/// Rules live beside the models. A Java node kept them in its working directory; those are taken over as long as
+/// there are none of ours.
+fn rules_file(config: &Config) -> PathBuf {
+    let ours = config.cache_path.join(".fate/flowRules.json");
+    let java = Path::new(".fate/flowRules.json");
+    if !ours.exists() && java.exists() && take_over(java, &ours).is_err() {
+        tracing::warn!("flow rules of {} cannot be taken over", java.display());
+    }
+    ours
+}
+
+fn take_over(from: &Path, to: &Path) -> std::io::Result<()> {
+    if let Some(directory) = to.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::copy(from, to).map(drop)
+}
+
+fn model_settings(config: &Config) -> fate_model::Settings {
+    let defaults = fate_model::Settings::new(config.cache_path.clone());
+    let import_path = if config.import_path.is_empty() {
+        defaults.import_path.clone()
+    } else {
+        config.import_path.clone()
+    };
+    fate_model::Settings {
+        transfer_url: config.transfer_url.clone(),
+        transfer_allow: config.transfer_allow.clone(),
+        import_path,
+        transfer_timeout: config.transfer_timeout,
+        max_model_bytes: config.max_model_bytes,
+        default_semantics: config.semantics,
+        ..defaults
+    }
+}
+
+fn say_restored(report: &RestoreReport) {
+    tracing::info!(?report, "models restored");
+}
+
+/// Evaluates every restored model once on a row without features, so that a plan that cannot run is known before the
+/// port opens. A row without features may fail with a fault; it may not panic.
+async fn self_test(models: &Models) {
+    let models = models.clone();
+    let tested = tokio::task::spawn_blocking(move || {
+        for model in models.snapshot().models() {
+            let run = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                let mut row = model.plan.new_row();
+                match model.role {
+                    fate_domain::party::Role::Guest => drop(model.plan.guest_local(&mut row)),
+                    _ => drop(model.plan.host_partial(&mut row)),
+                }
+            }));
+            if run.is_err() {
+                tracing::error!(model = %model.key.store_name(), "the self-test of a restored model panicked; its calls will fail with 110");
+            }
+        }
+    });
+    if let Err(error) = tested.await {
+        tracing::error!(%error, "the self-test did not finish");
+    }
+}
+
+async fn bind(
+    what: &'static str,
+    config: &Config,
+    port: u16,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let address = SocketAddr::new(config.bind, port);
+    let failed = |cause| StartError::Bind {
+        what,
+        address,
+        cause,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn assemble(
+    config: Config,
+    embedding: Embedding,
+    models: Models,
+    flow: Arc<FlowControl>,
+    grpc_port: u16,
+) -> Result<Node, StartError> {
+    let routes = StaticRoutes::new(&config.federation_hosts, config.proxy.as_ref())
+        .map_err(StartError::Setup)?;
+    let transport: Arc<dyn HostTransport> = Arc::new(routes);
+    let (single, batch) = features::sources(&config);
+    let guest = Guest {
+        models: models.clone(),
+        transport,
+        settings: GuestSettings {
+            single_timeout: config.single_timeout,
+            batch_timeout: config.batch_timeout,
+            service_role_name: config.service_role_name.clone(),
+        },
+    };
+    let host = Host {
+        models: models.clone(),
+        single: embedding.single_source.or(single),
+        batch: embedding.batch_source.or(batch),
+        settings: HostSettings {
+            batch_max: config.batch_max,
+        },
+    };
+    Ok(Node {
+        grpc_port,
+        models,
+        guest,
+        host,
+        flow,
+        metrics: Metrics::default(),
+        process: process::Samples::default(),
+        gates: Gates::new(config.max_in_flight),
+        log_levels: embedding.log_levels,
+        config,
+    })
+}
+
+async fn serve(
+    node: Arc<Node>,
+    (grpc, grpc_addr): (TcpListener, SocketAddr),
+    http: Option<(TcpListener, SocketAddr)>,
+) -> Result<RunningServer, StartError> {
+    let (edge, health) = GrpcEdge::new(Arc::clone(&node))
+        .await
+        .map_err(StartError::Setup)?;
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(edge.serve(grpc, stop.clone()));
+    let http_addr = http.map(|(listener, address)| {
+        tasks.spawn(http::serve(listener, Arc::clone(&node), stop.clone()));
+        address
+    });
+    tasks.spawn(sample_every_second(Arc::clone(&node), stop.clone()));
+    health.set_serving(true).await;
+    tracing::info!(%grpc_addr, ?http_addr, "serving-server takes calls");
+    Ok(RunningServer {
+        grpc_addr,
+        http_addr,
+        node,
+        health,
+        stop,
+        tasks,
+    })
+}
+
+async fn sample_every_second(node: Arc<Node>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => node.sample(http::now_ms()),
+            () = stop.cancelled() => return,
+        }
+    }
+}

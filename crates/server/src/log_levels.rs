@@ -1,0 +1,146 @@
+//! Log levels that can be changed while the server runs (contract 01 §9.5).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use parking_lot::Mutex;
+use tracing::Subscriber;
+use tracing_subscriber::{EnvFilter, reload};
+
+/// Packages that may have a level of their own.
+const MAX_PACKAGES: usize = 256;
+
+type Apply = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
+
+/// The levels in force and the way to change them. The embedding program owns the subscriber and hands this over.
+pub struct LogLevels {
+    levels: Mutex<Levels>,
+    apply: Box<Apply>,
+}
+
+#[derive(Clone)]
+struct Levels {
+    base: String,
+    packages: BTreeMap<String, &'static str>,
+}
+
+impl LogLevels {
+    /// `base` are the directives in force, for example `info`; `handle` reloads the filter made from them.
+    pub fn new<S: Subscriber>(base: impl Into<String>, handle: reload::Handle<EnvFilter, S>) -> Self
+    where
+        S: 'static,
+    {
+        Self {
+            levels: Mutex::new(Levels {
+                base: base.into(),
+                packages: BTreeMap::new(),
+            }),
+            apply: Box::new(move |filter| handle.reload(filter).map_err(|e| e.to_string())),
+        }
+    }
+
+    /// Sets the level of everything that has no level of its own.
+    pub(crate) fn set_root(&self, level: &str) -> Result<(), String> {
+        let level = directive(level)?;
+        self.change(|levels| {
+            levels.base = level.to_owned();
+            Ok(())
+        })
+    }
+
+    /// Sets the level of one package, a Rust module path such as `fate_model` or the target `flow`.
+    pub(crate) fn set_package(&self, package: &str, level: &str) -> Result<(), String> {
+        let level = directive(level)?;
+        let is_path = !package.is_empty()
+            && package.len() <= 256
+            && package
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.' | '-'));
+        if !is_path {
+            return Err("the package name is not a module path".to_owned());
+        }
+        self.change(|levels| {
+            if levels.packages.len() >= MAX_PACKAGES && !levels.packages.contains_key(package) {
+                return Err(format!("{MAX_PACKAGES} packages have levels already"));
+            }
+            levels.packages.insert(package.to_owned(), level);
+            Ok(())
+        })
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Levels) -> Result<(), String>) -> Result<(), String> {
+        let mut levels = self.levels.lock();
+        let mut changed = levels.clone();
+        edit(&mut changed)?;
+        let filter = EnvFilter::try_new(changed.directives()).map_err(|e| e.to_string())?;
+        (self.apply)(filter)?;
+        *levels = changed;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for LogLevels {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("LogLevels")
+            .field(&self.levels.lock().directives())
+            .finish()
+    }
+}
+
+impl Levels {
+    fn directives(&self) -> String {
+        let mut directives = self.base.clone();
+        for (package, level) in &self.packages {
+            directives.push_str(&format!(",{package}={level}"));
+        }
+        directives
+    }
+}
+
+/// log4j2's level names, in any case.
+fn directive(level: &str) -> Result<&'static str, String> {
+    match level.to_ascii_uppercase().as_str() {
+        "TRACE" | "ALL" => Ok("trace"),
+        "DEBUG" => Ok("debug"),
+        "INFO" => Ok("info"),
+        "WARN" => Ok("warn"),
+        "ERROR" | "FATAL" => Ok("error"),
+        "OFF" => Ok("off"),
+        _ => Err("the level is not a log4j2 level name".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    #[test]
+    fn levels_change_what_is_logged() {
+        let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(EnvFilter::new("info"));
+        let levels = LogLevels::new("info", handle);
+        let subscriber = tracing_subscriber::registry().with(filter);
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(!tracing::enabled!(target: "fate_model::x", tracing::Level::DEBUG));
+            levels.set_package("fate_model", "debug").unwrap();
+            assert!(tracing::enabled!(target: "fate_model::x", tracing::Level::DEBUG));
+            assert!(!tracing::enabled!(target: "other", tracing::Level::DEBUG));
+            levels.set_root("ALL").unwrap();
+            assert!(tracing::enabled!(target: "other", tracing::Level::TRACE));
+            levels.set_root("OFF").unwrap();
+            assert!(!tracing::enabled!(target: "other", tracing::Level::ERROR));
+            assert!(tracing::enabled!(target: "fate_model", tracing::Level::DEBUG));
+        });
+    }
+
+    #[test]
+    fn nonsense_changes_nothing() {
+        let (_filter, handle) = reload::Layer::<EnvFilter, Registry>::new(EnvFilter::new("info"));
+        let levels = LogLevels::new("info", handle);
+        assert!(levels.set_root("LOUD").is_err());
+        assert!(levels.set_package("a,b=trace", "info").is_err());
+        assert!(levels.set_package("", "info").is_err());
+        assert_eq!(levels.levels.lock().directives(), "info");
+    }
+}

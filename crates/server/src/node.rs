@@ -1,0 +1,272 @@
+//! One serving-server: what every edge calls. gRPC and HTTP only translate.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_federation::{Admission, Answer, CallRecord, Guest, Host};
+use fate_model::Models;
+use fate_proto::proxy::{Data, Packet};
+
+use crate::admission::{Gate, Gates};
+use crate::answers::{self, Shape};
+use crate::config::Config;
+use crate::flow::{FlowControl, Metrics};
+use crate::flow_log;
+use crate::guard::guarded;
+use crate::log_levels::LogLevels;
+use crate::process;
+
+/// Everything a running server consists of, apart from its listeners.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) grpc_port: u16,
+    pub(crate) models: Models,
+    pub(crate) guest: Guest,
+    pub(crate) host: Host,
+    pub(crate) flow: Arc<FlowControl>,
+    pub(crate) metrics: Metrics,
+    pub(crate) process: process::Samples,
+    pub(crate) gates: Gates,
+    pub(crate) log_levels: Option<LogLevels>,
+}
+
+/// An entry for inference: its names in the contract (01 §1.4).
+struct Entry {
+    service: &'static str,
+    resource: &'static str,
+    shape: Shape,
+}
+
+const GUEST_SINGLE: Entry = Entry {
+    service: "singleInference",
+    resource: "I_singleInference",
+    shape: Shape::Single,
+};
+const GUEST_BATCH: Entry = Entry {
+    service: "batchInference",
+    resource: "I_batchInference",
+    shape: Shape::Batch,
+};
+const HOST_SINGLE: Entry = Entry {
+    service: "hostInferenceProvider",
+    resource: "I_federatedInference",
+    shape: Shape::Single,
+};
+const HOST_BATCH: Entry = Entry {
+    service: "batchInference",
+    resource: "I_batch",
+    shape: Shape::Batch,
+};
+
+/// An entry for management: `resource` is counted and limited, `method` is the flow log's name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ManagedEntry {
+    pub(crate) resource: &'static str,
+    pub(crate) service: &'static str,
+    pub(crate) method: &'static str,
+}
+
+impl Node {
+    /// Guest, one row. `body` is the JSON of contract 01 §2.2; every outcome is an answer body.
+    pub(crate) async fn infer(&self, body: Bytes) -> Vec<u8> {
+        let work = self.guest.infer(body.clone());
+        self.guest_call(&GUEST_SINGLE, &body, work).await
+    }
+
+    /// Guest, many rows (contract 01 §2.3).
+    pub(crate) async fn infer_batch(&self, body: Bytes) -> Vec<u8> {
+        let work = self.guest.infer_batch(body.clone());
+        self.guest_call(&GUEST_BATCH, &body, work).await
+    }
+
+    async fn guest_call(
+        &self,
+        entry: &Entry,
+        input: &Bytes,
+        work: impl Future<Output = Answer>,
+    ) -> Vec<u8> {
+        let started = Instant::now();
+        let _permit = match self.gates.inference.try_enter() {
+            Ok(permit) => permit,
+            Err(refused) => {
+                let fault = answers::refusal(refused, entry.service);
+                return self.refuse(entry, &fault);
+            }
+        };
+        match guarded(entry.service, work).await {
+            Ok(Answer { body, record }) => {
+                self.account(&record, started.elapsed(), input, &body);
+                body
+            }
+            Err(fault) => self.broken(entry, &fault, started),
+        }
+    }
+
+    /// Host entry: a packet from a guest (contract 01 §1.5).
+    pub(crate) async fn unary_call(&self, packet: Packet) -> Packet {
+        let started = Instant::now();
+        let entry = host_entry(&packet);
+        let input = packet
+            .body
+            .as_ref()
+            .map(|body| body.value.clone())
+            .unwrap_or_default();
+        let _permit = match self.gates.inference.try_enter() {
+            Ok(permit) => permit,
+            Err(refused) => {
+                let fault = answers::refusal(refused, entry.service);
+                return packet_of(self.refuse(entry, &fault));
+            }
+        };
+        match guarded(entry.service, self.host.unary_call(packet)).await {
+            Ok((reply, record)) => {
+                let output = reply.body.as_ref().map(|body| &body.value[..]);
+                self.account(&record, started.elapsed(), &input, output.unwrap_or_default());
+                reply
+            }
+            Err(fault) => packet_of(self.broken(entry, &fault, started)),
+        }
+    }
+
+    /// A management call: bounded by its own gate, limited by its own flow rule.
+    pub(crate) async fn manage<T>(
+        &self,
+        gate: &Arc<Gate>,
+        entry: ManagedEntry,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let started = Instant::now();
+        let outcome = match gate.try_enter() {
+            Err(refused) => {
+                self.flow.blocked(entry.resource, 1);
+                Err(answers::refusal(refused, entry.service))
+            }
+            Ok(_) if !self.flow.pass(entry.resource, 1) => Err(answers::over_load(entry.service)),
+            Ok(_permit) => {
+                let outcome = guarded(entry.method, work).await.and_then(|outcome| outcome);
+                match &outcome {
+                    Ok(_) => self.flow.succeeded(entry.resource, 1),
+                    Err(_) => self.flow.failed(entry.resource, 1),
+                }
+                outcome
+            }
+        };
+        flow_log::write(&flow_log::Line {
+            case_id: "",
+            return_code: outcome.as_ref().err().map_or(0, |fault| fault.code.0),
+            cost: started.elapsed(),
+            downstream: Duration::ZERO,
+            service: &format!("{}.{}", entry.service, entry.method),
+            router: "",
+            input: None,
+            output: None,
+        });
+        outcome
+    }
+
+    /// Counts a finished call and writes its line.
+    fn account(&self, record: &CallRecord, cost: Duration, input: &[u8], output: &[u8]) {
+        if record.return_code == ReturnCode::SUCCESS {
+            self.flow.succeeded(record.resource, 1);
+        } else {
+            self.flow.failed(record.resource, 1);
+        }
+        if let Some(model) = &record.model {
+            let resource = model.resource_name();
+            let (succeeded, failed) = rows_of(record);
+            self.flow.succeeded(&resource, succeeded);
+            self.flow.failed(&resource, failed);
+        }
+        flow_log::write(&flow_log::Line {
+            case_id: &record.case_id,
+            return_code: record.return_code.0,
+            cost,
+            downstream: record.downstream,
+            service: record.service,
+            router: &self.router_info(),
+            input: self.config.print_input.then_some(input),
+            output: self.config.print_output.then_some(output),
+        });
+    }
+
+    fn refuse(&self, entry: &Entry, fault: &Fault) -> Vec<u8> {
+        self.flow.blocked(entry.resource, 1);
+        self.finish_failed(entry, fault, Duration::ZERO)
+    }
+
+    fn broken(&self, entry: &Entry, fault: &Fault, started: Instant) -> Vec<u8> {
+        self.flow.failed(entry.resource, 1);
+        self.finish_failed(entry, fault, started.elapsed())
+    }
+
+    fn finish_failed(&self, entry: &Entry, fault: &Fault, cost: Duration) -> Vec<u8> {
+        flow_log::write(&flow_log::Line {
+            case_id: "",
+            return_code: fault.code.0,
+            cost,
+            downstream: Duration::ZERO,
+            service: entry.service,
+            router: "",
+            input: None,
+            output: None,
+        });
+        answers::failed(entry.shape, fault)
+    }
+
+    fn router_info(&self) -> String {
+        self.config
+            .proxy
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string)
+    }
+
+    /// Samples counters and process figures; called once a second.
+    pub(crate) fn sample(&self, timestamp_ms: i64) {
+        let snapshot = self.models.snapshot();
+        let loaded: std::collections::HashSet<String> = snapshot
+            .models()
+            .map(|model| model.key.resource_name())
+            .collect();
+        self.flow.retain_models(|name| loaded.contains(name));
+        self.metrics.record(timestamp_ms, self.flow.rates());
+        self.process.record(timestamp_ms);
+    }
+}
+
+fn host_entry(packet: &Packet) -> &'static Entry {
+    let command = packet
+        .header
+        .as_ref()
+        .and_then(|header| header.command.as_ref());
+    match command {
+        Some(command) if command.name == "batch" => &HOST_BATCH,
+        _ => &HOST_SINGLE,
+    }
+}
+
+/// A reply carries the body's value and nothing else (contract 01 §1.5).
+fn packet_of(body: Vec<u8>) -> Packet {
+    Packet {
+        body: Some(Data {
+            value: body.into(),
+            ..Data::default()
+        }),
+        ..Packet::default()
+    }
+}
+
+/// A batch that went through counts its rows, everything else counts once.
+fn rows_of(record: &CallRecord) -> (u32, u32) {
+    let has_succeeded = record.return_code == ReturnCode::SUCCESS;
+    if !has_succeeded {
+        (0, 1)
+    } else if record.service == GUEST_BATCH.service {
+        (record.rows.saturating_sub(record.failed_rows), record.failed_rows)
+    } else {
+        (1, 0)
+    }
+}
