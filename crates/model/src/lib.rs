@@ -29,3 +29,4 @@ pub use lifecycle::Models;
 pub use published::{Binding, LoadedModel, Published, Remote};
 pub use restore::{RestoreFailure, RestoreReport, TakeOver};
 pub use settings::Settings;
+pub use source::offline::{Unreadable, read_archive, read_cache_file};

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod buffers_json;
 pub(crate) mod flow_transfer;
 pub(crate) mod import_path;
+pub(crate) mod offline;
 pub(crate) mod url_policy;
 
 use std::path::Path;
