@@ -1,0 +1,60 @@
+//! `fate-serving model inspect`: what a model holds, what it needs, and whether this server can serve it.
+
+mod opened;
+mod report;
+mod sizes;
+mod text;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use fate_inference::Semantics;
+
+use crate::exit::{Exit, Failure};
+use crate::stdout;
+use report::ModelReport;
+
+/// Show a model: components, features needed, sizes, and whether it can be served.
+///
+/// Ends with 1 when a model is refused. Every model of a set is shown; arbiters have no part in inference.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A set of parties (guest_<id>/, host_<id>/), one party's directory (index.json, model/*.pb), an archive
+    /// exported by FATE-Flow (.zip), or a model cache file (model_<name>_<namespace>_cache)
+    path: PathBuf,
+    /// Whose arithmetic the verdict is about: FATE's (fate) or FATE-Serving 2.1.7's (java)
+    #[arg(long, default_value_t)]
+    semantics: Semantics,
+    /// Form of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    let models = opened::open(&args.path)?;
+    let reports: Vec<ModelReport> = models
+        .into_iter()
+        .map(|model| ModelReport::new(model, args.semantics))
+        .collect();
+    let text = match args.output {
+        Output::Text => text::write(&reports),
+        Output::Json => {
+            let json = serde_json::json!({ "models": reports });
+            format!("{json:#}\n")
+        }
+    };
+    stdout::print(&text).context("stdout")?;
+    let servable = reports.iter().all(ModelReport::is_servable);
+    Ok(if servable {
+        Exit::Success
+    } else {
+        Exit::Failed
+    })
+}
