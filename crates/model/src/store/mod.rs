@@ -43,7 +43,7 @@ const MODEL_SUFFIX: &str = ".model";
 pub(crate) struct Store {
     folder: PathBuf,
     manifest: Manifest,
-    /// Number of the newest model file; names are never used again.
+    /// Number of the newest model file; the name of a file that belongs to the store is never used again.
     last_file: u64,
     /// Held, not used: the lock goes when the process does.
     _lock: File,
@@ -89,27 +89,25 @@ impl Store {
         files::create_folder(&folder.join(MODELS)).map_err(failed("create", &folder))?;
         let lock = lock(&folder)?;
         let mut opened = Opened::default();
-        let names = list(&folder.join(MODELS)).map_err(failed("list", &folder))?;
-        let last_file = names
-            .iter()
-            .filter_map(|name| file_number(name))
-            .max()
-            .unwrap_or(0);
+        let names = list(&folder.join(MODELS)).map_err(failed("list", &folder.join(MODELS)))?;
         let mut store = Store {
             folder,
             manifest: Manifest::default(),
-            last_file,
+            last_file: 0,
             _lock: lock,
         };
-        let found = store.read_manifests(&mut opened)?;
-        match found {
+        let copies = store.read_manifests(&mut opened.damages)?;
+        // A crash between the two writes, or a lost file, leaves one copy alone: the other must not wait for a change.
+        let is_behind = copies.len() == 1 || copies.windows(2).any(|pair| pair[0] != pair[1]);
+        match copies.into_iter().max_by_key(|copy| copy.generation) {
             Some(manifest) => store.manifest = manifest,
             None if store.has_lost_manifest()? => {
-                store.manifest = rescue::from_model_files(&mut store, &names, &mut opened.damages);
+                store.manifest = rescue::from_model_files(&store, &names, &mut opened.damages);
             }
             None => opened.is_new = true,
         }
-        if !opened.damages.is_empty() {
+        store.last_file = store.manifest.last_file();
+        if is_behind || !opened.damages.is_empty() {
             store
                 .write_manifest(&store.manifest)
                 .map_err(failed("write", &store.folder.join(MANIFEST)))?;
@@ -126,8 +124,12 @@ impl Store {
     pub(crate) fn stage(&mut self, model: &StoredModel) -> Result<Staged, Fault> {
         let key = model.description.key.clone();
         let encoded = record::encode(model).map_err(|cause| cannot_store(&key, &cause))?;
-        self.last_file += 1;
-        let file = file_name(&key, self.last_file);
+        let number = self
+            .last_file
+            .checked_add(1)
+            .ok_or_else(|| cannot_store(&key, "the numbers of model files are used up"))?;
+        self.last_file = number;
+        let file = file_name(&key, number);
         files::write_durably(&self.model_path(&file), &encoded.parts()).map_err(|cause| {
             cannot_store(
                 &key,
@@ -192,14 +194,15 @@ impl Store {
         self.folder.join(MODELS).join(file)
     }
 
-    /// The newest manifest that can be read; the others are set aside.
-    fn read_manifests(&self, opened: &mut Opened) -> Result<Option<Manifest>, Error> {
-        let mut newest: Option<Manifest> = None;
+    /// The manifests that can be read; the others are set aside.
+    fn read_manifests(&self, damages: &mut Vec<Damage>) -> Result<Vec<Manifest>, Error> {
+        let mut copies = Vec::new();
         for name in [MANIFEST, MANIFEST_COPY] {
             let path = self.folder.join(name);
             let decoded = match fs::read(&path) {
                 Ok(bytes) => manifest::decode(&bytes),
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
+                Err(cause) if cause.kind() == io::ErrorKind::IsADirectory => Err(cause.to_string()),
                 Err(cause) => {
                     return Err(Error::Io {
                         action: "read",
@@ -209,18 +212,11 @@ impl Store {
                 }
             };
             match decoded {
-                Ok(manifest)
-                    if newest
-                        .as_ref()
-                        .is_none_or(|known| known.generation < manifest.generation) =>
-                {
-                    newest = Some(manifest);
-                }
-                Ok(_) => {}
-                Err(reason) => opened.damages.push(Damage::of(path, reason)),
+                Ok(manifest) => copies.push(manifest),
+                Err(reason) => damages.push(Damage::of(path, reason)),
             }
         }
-        Ok(newest)
+        Ok(copies)
     }
 
     /// Both copies are gone, but a damaged one shows that there was a store.
@@ -248,30 +244,30 @@ impl Store {
     fn remove_replaced(&self, old: &Manifest) {
         for (key, file) in &old.models {
             if self.manifest.models.get(key) != Some(file) {
-                self.remove_file(file);
+                remove_file(&self.model_path(file));
             }
         }
     }
 
     /// Removes what a crash left: temporary files and model files that no manifest names.
     fn remove_left_overs(&self) {
+        for name in [MANIFEST, MANIFEST_COPY] {
+            remove_file(&self.folder.join(format!("{name}.{}", files::TEMPORARY)));
+        }
         let wanted: HashSet<&String> = self.manifest.models.values().collect();
         for name in list(&self.folder.join(MODELS)).unwrap_or_default() {
             let is_ours = file_number(name.strip_suffix(".tmp").unwrap_or(&name)).is_some();
             if is_ours && !wanted.contains(&name) {
-                self.remove_file(&name);
+                remove_file(&self.model_path(&name));
             }
         }
     }
+}
 
-    fn remove_file(&self, file: &str) {
-        let path = self.model_path(file);
-        match fs::remove_file(&path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%cause, path = %path.display(), "an old model file was not removed; the next start tries again");
-            }
-            _ => {}
-        }
+impl Manifest {
+    fn last_file(&self) -> u64 {
+        let numbers = self.models.values().filter_map(|file| file_number(file));
+        numbers.max().unwrap_or(0)
     }
 }
 
@@ -305,6 +301,15 @@ fn lock(folder: &Path) -> Result<File, Error> {
             path: folder.to_owned(),
         }),
         Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    }
+}
+
+fn remove_file(path: &Path) {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%cause, path = %path.display(), "an old file of the store was not removed; the next start tries again");
+        }
+        _ => {}
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Damage, Store, file_number, record};
 
 /// A manifest of every readable model file, the newest for each model; unreadable ones are set aside.
 pub(super) fn from_model_files(
-    store: &mut Store,
+    store: &Store,
     names: &[String],
     damages: &mut Vec<Damage>,
 ) -> Manifest {
@@ -35,7 +35,7 @@ pub(super) fn from_model_files(
         }
     }
     Manifest {
-        generation: store.last_file,
+        generation: 0,
         models: newest
             .into_iter()
             .map(|(key, (_, file))| (key, file))
