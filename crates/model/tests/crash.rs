@@ -4,6 +4,7 @@
 //! saying `try <operation>` before each and `ok` after it; kills it in the middle; opens the store itself and compares;
 //! and goes on with the same folder. `FATE_CRASH_SEED` repeats a run's choices (the moments themselves vary).
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may its child")]
 
 #[allow(
     dead_code,

@@ -1,7 +1,6 @@
 //! The life of models from outside: loading from every source, binding, restoring, take-over from Java, damage, crashes.
 
 mod binding;
-mod crash;
 mod damage;
 mod endpoint;
 mod golden;
