@@ -1,0 +1,87 @@
+//! The one table of sources: Java class names, short names, constructors.
+
+use std::sync::Arc;
+
+use crate::{FeatureSource, Settings, mock};
+
+const JAVA_PACKAGE: &str = "com.webank.ai.fate.serving.adaptor.dataaccess.";
+
+type Open = fn(&Settings) -> Result<Arc<dyn FeatureSource>, Error>;
+
+struct Entry {
+    short: &'static str,
+    /// Java class and constructor for `feature.single.adaptor`.
+    single: Option<(&'static str, Open)>,
+    /// Java class and constructor for `feature.batch.adaptor`.
+    batch: Option<(&'static str, Open)>,
+}
+
+const SOURCES: &[Entry] = &[Entry {
+    short: "mock",
+    single: Some(("MockAdapter", mock::open)),
+    batch: Some(("MockBatchAdapter", mock::open)),
+}];
+
+/// Why a source cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No source has that name for that use.
+    #[error("no {usage} feature source is called '{name}'; known are {known}")]
+    Unknown {
+        /// `single` or `batch`.
+        usage: &'static str,
+        /// The name as configured.
+        name: String,
+        /// All names that fit, with their Java classes.
+        known: String,
+    },
+    /// The source needs a setting that is missing or wrong.
+    #[error("feature source '{source_name}': {reason}")]
+    Setting {
+        /// Short name of the source.
+        source_name: &'static str,
+        /// Cause and remedy.
+        reason: String,
+    },
+}
+
+/// The source of single calls by its Java class name, full or bare, or by its short name.
+///
+/// # Errors
+/// The name is unknown, or a setting that the source needs is missing or wrong.
+pub fn single_source(name: &str, settings: &Settings) -> Result<Arc<dyn FeatureSource>, Error> {
+    open("single", name, settings, |entry| entry.single)
+}
+
+/// The source of batch calls, named as for [`single_source`].
+///
+/// # Errors
+/// As for [`single_source`].
+pub fn batch_source(name: &str, settings: &Settings) -> Result<Arc<dyn FeatureSource>, Error> {
+    open("batch", name, settings, |entry| entry.batch)
+}
+
+fn open(
+    usage: &'static str,
+    name: &str,
+    settings: &Settings,
+    side: fn(&Entry) -> Option<(&'static str, Open)>,
+) -> Result<Arc<dyn FeatureSource>, Error> {
+    let name = name.trim();
+    let bare = name.strip_prefix(JAVA_PACKAGE).unwrap_or(name);
+    let mut known = Vec::new();
+    for entry in SOURCES {
+        let Some((class, open)) = side(entry) else {
+            continue;
+        };
+        if bare == class || name == entry.short {
+            return open(settings);
+        }
+        known.push(format!("{} ({class})", entry.short));
+    }
+    Err(Error::Unknown {
+        usage,
+        name: name.to_owned(),
+        known: known.join(", "),
+    })
+}

@@ -1,0 +1,50 @@
+//! What the sources need to know of the node.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of all sources; each takes what it needs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file of `file` and `file-pick`; Java's is `host_data.csv` in the working directory.
+    pub data_file: PathBuf,
+    /// Most bytes of `data_file` that are read; a larger file is 102.
+    pub max_file_bytes: u64,
+    /// `http.adapter.url`: an `http://` URL, needed by `http` and `http-header` only.
+    pub http_url: Option<String>,
+    /// `http.connect.timeout`: until a connection stands.
+    pub http_connect_timeout: Duration,
+    /// `http.connect.request.timeout`: until the request may use one of the pooled connections.
+    pub http_connect_request_timeout: Duration,
+    /// `http.socket.timeout`: until the service has answered.
+    pub http_socket_timeout: Duration,
+    /// Calls that may run against the feature service at a time.
+    pub http_max_calls: usize,
+    /// Most bytes of a feature service's answer; a larger one is 116.
+    pub max_response_bytes: usize,
+    /// `feature.batch.single.adaptor`: the single source that `parallel` asks for every row.
+    pub batch_single_source: Option<String>,
+    /// Rows that `parallel` asks for at a time, over all its calls.
+    pub parallel_rows: usize,
+    /// Time `parallel` gives the rows of one batch (`grpc.timeout` less 1 ms in Java).
+    pub parallel_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let ten_seconds = Duration::from_secs(10);
+        Self {
+            data_file: PathBuf::from("host_data.csv"),
+            max_file_bytes: 256 << 20,
+            http_url: None,
+            http_connect_timeout: ten_seconds,
+            http_connect_request_timeout: ten_seconds,
+            http_socket_timeout: ten_seconds,
+            http_max_calls: 500,
+            max_response_bytes: 4 << 20,
+            batch_single_source: None,
+            parallel_rows: 100,
+            parallel_timeout: Duration::from_millis(4999),
+        }
+    }
+}
