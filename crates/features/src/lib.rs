@@ -12,9 +12,12 @@ use std::sync::Arc;
 
 use fate_domain::fault::Fault;
 
+mod data_file;
+mod file_pick;
 mod mock;
 mod registry;
 mod settings;
+mod test_file;
 
 pub use registry::{Error, batch_source, single_source};
 pub use settings::Settings;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{FeatureSource, Settings, mock};
+use crate::{FeatureSource, Settings, file_pick, mock, test_file};
 
 const JAVA_PACKAGE: &str = "com.webank.ai.fate.serving.adaptor.dataaccess.";
 
@@ -16,11 +16,23 @@ struct Entry {
     batch: Option<(&'static str, Open)>,
 }
 
-const SOURCES: &[Entry] = &[Entry {
-    short: "mock",
-    single: Some(("MockAdapter", mock::open)),
-    batch: Some(("MockBatchAdapter", mock::open)),
-}];
+const SOURCES: &[Entry] = &[
+    Entry {
+        short: "mock",
+        single: Some(("MockAdapter", mock::open)),
+        batch: Some(("MockBatchAdapter", mock::open)),
+    },
+    Entry {
+        short: "file",
+        single: Some(("TestFileAdapter", test_file::open)),
+        batch: Some(("BatchTestFileAdapter", test_file::open)),
+    },
+    Entry {
+        short: "file-pick",
+        single: Some(("TestFilePickAdapter", file_pick::open)),
+        batch: Some(("BatchTestFilePickAdapter", file_pick::open)),
+    },
+];
 
 /// Why a source cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::data_file::DataFile;
+
 /// Settings of all sources; each takes what it needs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -20,14 +22,23 @@ pub struct Settings {
     pub http_socket_timeout: Duration,
     /// Calls that may run against the feature service at a time.
     pub http_max_calls: usize,
-    /// Most bytes of a feature service's answer; a larger one is 116.
+    /// Most bytes of a feature service's answer; a larger one is 110.
     pub max_response_bytes: usize,
     /// `feature.batch.single.adaptor`: the single source that `parallel` asks for every row.
     pub batch_single_source: Option<String>,
     /// Rows that `parallel` asks for at a time, over all its calls.
     pub parallel_rows: usize,
-    /// Time `parallel` gives the rows of one batch (`grpc.timeout` less 1 ms in Java).
+    /// Time `parallel` gives the rows of one batch (`grpc.timeout` less 1 ms by default, as in Java).
     pub parallel_timeout: Duration,
+}
+
+impl Settings {
+    pub(crate) fn file(&self) -> DataFile {
+        DataFile {
+            path: self.data_file.clone(),
+            max_bytes: self.max_file_bytes,
+        }
+    }
 }
 
 impl Default for Settings {
