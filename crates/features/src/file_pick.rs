@@ -12,7 +12,6 @@ use fate_domain::fault::Fault;
 use fate_domain::java_number;
 use fate_domain::return_code::ReturnCode;
 use serde_json::value::RawValue;
-use tokio::sync::Mutex;
 
 use crate::data_file::{self, DataFile};
 use crate::registry::Error;
@@ -26,11 +25,13 @@ type Table = HashMap<Box<str>, FeatureRow>;
 #[derive(Debug)]
 struct FilePick {
     file: DataFile,
-    loaded: Mutex<Option<Loaded>>,
+    loaded: parking_lot::Mutex<Option<Loaded>>,
+    /// Held by the one caller that reads the file.
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// The outcome of reading one state of the file, good or bad.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Loaded {
     stamp: Stamp,
     /// Whether a later change must show in the stamp.
@@ -47,43 +48,62 @@ struct Stamp {
 pub(crate) fn open(settings: &Settings) -> Result<Arc<dyn FeatureSource>, Error> {
     Ok(Arc::new(FilePick {
         file: settings.file(),
-        loaded: Mutex::default(),
+        loaded: parking_lot::Mutex::default(),
+        reading: tokio::sync::Mutex::default(),
     }))
 }
 
 impl FilePick {
     /// The table of the file as it is now. One caller reads, the others wait for what it finds.
     async fn table(&self) -> Result<Arc<Table>, Fault> {
-        let mut loaded = self.loaded.lock().await;
+        if let Some(table) = self.known()? {
+            return table;
+        }
+        let _reading = self.reading.lock().await;
+        if let Some(table) = self.known()? {
+            return table;
+        }
         let file = self.file.clone();
-        let known = loaded.take();
-        let current = data_file::off_thread(move || current(&file, known)).await?;
-        let table = current.table.clone();
-        *loaded = Some(current);
+        let loaded = data_file::off_thread(move || load(&file)).await?;
+        let table = loaded.table.clone();
+        *self.loaded.lock() = Some(loaded);
         table
+    }
+
+    /// What was read last, if the file has not changed since. One `stat` per call is cheaper than a change of threads.
+    fn known(&self) -> Result<Option<Result<Arc<Table>, Fault>>, Fault> {
+        let stamp = Stamp::of(&self.file.metadata()?);
+        let loaded = self.loaded.lock();
+        let fresh = loaded
+            .as_ref()
+            .filter(|loaded| loaded.settled && loaded.stamp == stamp);
+        Ok(fresh.map(|loaded| loaded.table.clone()))
     }
 }
 
-fn current(file: &DataFile, known: Option<Loaded>) -> Result<Loaded, Fault> {
-    let metadata = file.metadata()?;
-    let stamp = Stamp {
-        bytes: metadata.len(),
-        modified: metadata.modified().ok(),
-    };
-    if let Some(known) = known
-        && known.settled
-        && known.stamp == stamp
-    {
-        return Ok(known);
+impl Stamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
     }
-    let settled = stamp
-        .modified
-        .and_then(|modified| modified.elapsed().ok())
-        .is_some_and(|age| age > STAMP_STEP);
+
+    fn is_settled(&self) -> bool {
+        let distance = self.modified.map(|modified| match modified.elapsed() {
+            Ok(age) => age,
+            Err(ahead) => ahead.duration(),
+        });
+        distance.is_some_and(|distance| distance > STAMP_STEP)
+    }
+}
+
+fn load(file: &DataFile) -> Result<Loaded, Fault> {
+    let stamp = Stamp::of(&file.metadata()?);
     Ok(Loaded {
-        stamp,
-        settled,
+        settled: stamp.is_settled(),
         table: read(file).map(Arc::new),
+        stamp,
     })
 }
 
@@ -165,5 +185,175 @@ fn text_of(value: &str) -> Result<String, Fault> {
                 .ok_or_else(|| data_file::fault("the id is not a number"))
         }
         _ => Ok(value.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{batch_source, single_source};
+
+    struct Fixture {
+        settings: Settings,
+        _directory: tempfile::TempDir,
+    }
+
+    fn fixture(content: &str) -> Fixture {
+        let directory = tempfile::tempdir().expect("directory");
+        let data_file = directory.path().join("host_data.csv");
+        std::fs::write(&data_file, content).expect("write");
+        Fixture {
+            settings: Settings {
+                data_file,
+                max_file_bytes: 1024,
+                ..Settings::default()
+            },
+            _directory: directory,
+        }
+    }
+
+    impl Fixture {
+        /// Replaces the file with a chosen time stamp, so that no test depends on the clock's step.
+        fn rewrite(&self, content: &str, age_secs: u64) {
+            std::fs::write(&self.settings.data_file, content).expect("write");
+            let file = std::fs::File::options()
+                .write(true)
+                .open(&self.settings.data_file)
+                .expect("open");
+            let modified = SystemTime::now() - Duration::from_secs(age_secs);
+            file.set_modified(modified).expect("time stamp");
+        }
+
+        fn single(&self) -> Arc<dyn FeatureSource> {
+            single_source("TestFilePickAdapter", &self.settings).expect("source")
+        }
+    }
+
+    fn numbers(pairs: &[(&str, f64)]) -> FeatureRow {
+        FeatureRow::Numbers(
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).into(), *value))
+                .collect(),
+        )
+    }
+
+    fn code(result: &Result<FeatureRow, Fault>) -> i32 {
+        result.as_ref().err().map_or(0, |fault| fault.code.0)
+    }
+
+    const DATA: &str = "1,x300:1;x301:2\n2,x300:-3.25;x1000:0.5\r\n1.5,a:1\n,true,,b:2,\n";
+
+    #[tokio::test]
+    async fn single_looks_up_id() {
+        let fixture = fixture(DATA);
+        let source = fixture.single();
+        let first = numbers(&[("x300", 1.0), ("x301", 2.0)]);
+        for (ids, expected) in [
+            (r#"{"id":"1"}"#, Ok(first.clone())),
+            (r#"{"id":1,"device_id":"2"}"#, Ok(first.clone())),
+            (r#"{"id":"2","id":"1"}"#, Ok(first)),
+            (
+                r#"{"id":2}"#,
+                Ok(numbers(&[("x1000", 0.5), ("x300", -3.25)])),
+            ),
+            (r#"{"id":15e-1}"#, Ok(numbers(&[("a", 1.0)]))),
+            (r#"{"id":true}"#, Ok(numbers(&[("b", 2.0)]))),
+            (r#"{"id":1.0}"#, Err(113)),
+            (r#"{"id":"3"}"#, Err(113)),
+            (r#"{"id":99999999999999999999999999}"#, Err(113)),
+            (r#"{"id":null}"#, Err(102)),
+            (r#"{"id":{}}"#, Err(102)),
+            (r#"{"device_id":"1"}"#, Err(102)),
+            ("{}", Err(102)),
+            ("[1]", Err(102)),
+            (r#"{"id":"1""#, Err(102)),
+        ] {
+            let got = source.fetch(ids).await;
+            assert_eq!(got.map_err(|fault| fault.code.0), expected, "{ids}");
+        }
+    }
+
+    #[tokio::test]
+    async fn batch_looks_up_device_id_and_then_id() {
+        let fixture = fixture(DATA);
+        let source = batch_source("BatchTestFilePickAdapter", &fixture.settings).expect("source");
+        let ids = [
+            r#"{"device_id":"1","id":"2"}"#,
+            r#"{"device_id":2}"#,
+            r#"{"id":"2"}"#,
+            r#"{"device_id":"9","id":"2"}"#,
+            "{}",
+            "nonsense",
+        ];
+        let rows = source.fetch_batch(&ids).await.expect("batch");
+        assert_eq!(
+            rows.iter().map(code).collect::<Vec<_>>(),
+            [0, 0, 0, 113, 113, 102]
+        );
+        assert_eq!(rows[0], Ok(numbers(&[("x300", 1.0), ("x301", 2.0)])));
+        assert_eq!(rows[1], rows[2]);
+    }
+
+    #[tokio::test]
+    async fn a_bad_file_is_102_for_every_id_and_applies_nothing() {
+        let big = "1,a:1\n".repeat(200);
+        for (content, part) in [
+            ("1,a:1\n2", ":2: the line is not id"),
+            ("1,a:1\n2,b:1,c:2", ":2: the line is not id"),
+            ("1,a:1\n2,b:x", "the value of 'b:x' is not a number"),
+            ("1,a:1\n2,b", "'b' is not name:value"),
+            (big.as_str(), "larger than 1024 bytes"),
+        ] {
+            let fixture = fixture(content);
+            let source = fixture.single();
+            for _ in 0..2 {
+                let fault = source.fetch(r#"{"id":"1"}"#).await.expect_err(part);
+                assert_eq!(fault.code.0, 102, "{part}");
+                assert!(fault.message.contains(part), "{part}: {fault}");
+            }
+            let batch = batch_source("file-pick", &fixture.settings).expect("source");
+            assert_eq!(
+                batch.fetch_batch(&["{}"]).await.expect_err(part).code.0,
+                102
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_is_read_again() {
+        let fixture = fixture("1,a:1");
+        let source = fixture.single();
+        let ids = r#"{"id":1}"#;
+        fixture.rewrite("1,a:1", 50);
+        assert_eq!(source.fetch(ids).await, Ok(numbers(&[("a", 1.0)])));
+        // Same stamp: what was read stays, which shows that calls do not read the file.
+        let stamp = std::fs::metadata(&fixture.settings.data_file)
+            .and_then(|metadata| metadata.modified())
+            .expect("stamp");
+        std::fs::write(&fixture.settings.data_file, "1,a:9").expect("write");
+        std::fs::File::options()
+            .write(true)
+            .open(&fixture.settings.data_file)
+            .and_then(|file| file.set_modified(stamp))
+            .expect("stamp");
+        assert_eq!(source.fetch(ids).await, Ok(numbers(&[("a", 1.0)])));
+        // Time, then length, then damage, then repair, then gone.
+        fixture.rewrite("1,a:2", 40);
+        assert_eq!(source.fetch(ids).await, Ok(numbers(&[("a", 2.0)])));
+        fixture.rewrite("1,a:33", 40);
+        assert_eq!(source.fetch(ids).await, Ok(numbers(&[("a", 33.0)])));
+        fixture.rewrite("1,a:4\nbroken", 30);
+        assert_eq!(code(&source.fetch(ids).await), 102);
+        fixture.rewrite("1,a:5", 20);
+        assert_eq!(source.fetch(ids).await, Ok(numbers(&[("a", 5.0)])));
+        std::fs::remove_file(&fixture.settings.data_file).expect("remove");
+        assert_eq!(code(&source.fetch(ids).await), 102);
+        // A file written within the step of the clock is never taken for settled.
+        for value in 6..9 {
+            std::fs::write(&fixture.settings.data_file, format!("1,a:{value}")).expect("write");
+            let expected = numbers(&[("a", f64::from(value))]);
+            assert_eq!(source.fetch(ids).await, Ok(expected));
+        }
     }
 }

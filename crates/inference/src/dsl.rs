@@ -47,7 +47,11 @@ pub(crate) struct FateVersion(pub(crate) u32, pub(crate) u32, pub(crate) u32);
 impl FateVersion {
     fn parse(text: &str) -> Self {
         let mut parts = text.split('.').map(|part| part.parse().ok());
-        match (parts.next().flatten(), parts.next().flatten(), parts.next().flatten()) {
+        match (
+            parts.next().flatten(),
+            parts.next().flatten(),
+            parts.next().flatten(),
+        ) {
             (Some(major), Some(minor), patch) => FateVersion(major, minor, patch.unwrap_or(0)),
             _ => FateVersion(1, u32::MAX, 0),
         }
@@ -61,16 +65,23 @@ struct DslText {
 
 /// Reads the pipeline buffer. Unlike the Java parser it swallows nothing: a broken DSL is a refusal.
 pub(crate) fn read(buffers: &Buffers) -> Result<Dsl, Refusal> {
-    let bytes = buffers
-        .get(PIPELINE_KEY)
-        .ok_or_else(|| Refusal::pipeline(format!("the model has no {PIPELINE_KEY} buffer: was it deployed and loaded from FATE-Flow?")))?;
-    let pipeline = Pipeline::decode(bytes.clone())
-        .map_err(|error| Refusal::pipeline(format!("{PIPELINE_KEY} is not a Pipeline message: {error}")))?;
+    let bytes = buffers.get(PIPELINE_KEY).ok_or_else(|| {
+        Refusal::pipeline(format!(
+            "the model has no {PIPELINE_KEY} buffer: was it deployed and loaded from FATE-Flow?"
+        ))
+    })?;
+    let pipeline = Pipeline::decode(bytes.clone()).map_err(|error| {
+        Refusal::pipeline(format!("{PIPELINE_KEY} is not a Pipeline message: {error}"))
+    })?;
     let text: DslText = serde_json::from_slice(&pipeline.inference_dsl)
         .map_err(|error| Refusal::pipeline(format!("inference_dsl is not a DSL: {error}")))?;
     let components = order(&text.components)?;
     let version = FateVersion::parse(&pipeline.fate_version);
-    Ok(Dsl { pipeline, version, components })
+    Ok(Dsl {
+        pipeline,
+        version,
+        components,
+    })
 }
 
 /// Java's order: components in `HashMap` order of their names, then a depth-first topological sort with a stack.
@@ -79,49 +90,81 @@ fn order(components: &Map<String, Value>) -> Result<Vec<Node>, Refusal> {
         return Err(Refusal::pipeline("inference_dsl has no components"));
     }
     if components.len() > MAX_COMPONENTS {
-        return Err(Refusal::pipeline(format!("inference_dsl has more than {MAX_COMPONENTS} components")));
+        return Err(Refusal::pipeline(format!(
+            "inference_dsl has more than {MAX_COMPONENTS} components"
+        )));
     }
     let listed: Vec<(&String, &Value)> = components.iter().collect();
     let enumerated: Vec<(&String, &Value)> =
-        hash_order(listed.iter().map(|(name, _)| name.as_str()), 16).into_iter().map(|index| listed[index]).collect();
-    let ids: HashMap<&str, usize> = enumerated.iter().enumerate().map(|(id, (name, _))| (name.as_str(), id)).collect();
+        hash_order(listed.iter().map(|(name, _)| name.as_str()), 16)
+            .into_iter()
+            .map(|index| listed[index])
+            .collect();
+    let ids: HashMap<&str, usize> = enumerated
+        .iter()
+        .enumerate()
+        .map(|(id, (name, _))| (name.as_str(), id))
+        .collect();
     let mut upstream = Vec::with_capacity(enumerated.len());
     for (name, body) in &enumerated {
         upstream.push(upstream_of(name, body, &ids)?);
     }
 
-    let sorted = topological(&upstream)
-        .ok_or_else(|| Refusal::pipeline("the components of inference_dsl depend on each other in a circle"))?;
+    let sorted = topological(&upstream).ok_or_else(|| {
+        Refusal::pipeline("the components of inference_dsl depend on each other in a circle")
+    })?;
     let mut position = vec![0; sorted.len()];
-    sorted.iter().enumerate().for_each(|(at, &id)| position[id] = at);
+    sorted
+        .iter()
+        .enumerate()
+        .for_each(|(at, &id)| position[id] = at);
     sorted
         .iter()
         .map(|&id| {
             let (name, body) = enumerated[id];
-            let input = first_input(&upstream[id]).map_or(Input::Row, |id| Input::Component(position[id]));
-            Ok(Node { name: name.clone(), class: class_of(name, body)?, input })
+            let input =
+                first_input(&upstream[id]).map_or(Input::Row, |id| Input::Component(position[id]));
+            Ok(Node {
+                name: name.clone(),
+                class: class_of(name, body)?,
+                input,
+            })
         })
         .collect()
 }
 
 /// Upstream component ids in the order listed; none stands for the request's row.
-fn upstream_of(name: &str, body: &Value, ids: &HashMap<&str, usize>) -> Result<Vec<Option<usize>>, Refusal> {
-    let Some(data) = body.pointer("/input/data") else { return Ok(Vec::new()) };
-    let data = data.as_object().ok_or_else(|| Refusal::component(name, "input.data of the DSL is not an object"))?;
+fn upstream_of(
+    name: &str,
+    body: &Value,
+    ids: &HashMap<&str, usize>,
+) -> Result<Vec<Option<usize>>, Refusal> {
+    let Some(data) = body.pointer("/input/data") else {
+        return Ok(Vec::new());
+    };
+    let data = data
+        .as_object()
+        .ok_or_else(|| Refusal::component(name, "input.data of the DSL is not an object"))?;
     let mut upstream = Vec::new();
     for (key, sources) in data {
-        let sources = sources
-            .as_array()
-            .ok_or_else(|| Refusal::component(name, format!("input.data.{key} of the DSL is not a list")))?;
+        let sources = sources.as_array().ok_or_else(|| {
+            Refusal::component(name, format!("input.data.{key} of the DSL is not a list"))
+        })?;
         for source in sources {
-            let source = source
-                .as_str()
-                .ok_or_else(|| Refusal::component(name, format!("input.data.{key} of the DSL names something that is not text")))?;
+            let source = source.as_str().ok_or_else(|| {
+                Refusal::component(
+                    name,
+                    format!("input.data.{key} of the DSL names something that is not text"),
+                )
+            })?;
             let from = source.split('.').next().unwrap_or(source);
             let id = match from {
                 "args" => None,
                 from => Some(*ids.get(from).ok_or_else(|| {
-                    Refusal::component(name, format!("its input {source:?} is not a component of the DSL"))
+                    Refusal::component(
+                        name,
+                        format!("its input {source:?} is not a component of the DSL"),
+                    )
                 })?),
             };
             upstream.push(id);
@@ -144,16 +187,24 @@ fn class_of(name: &str, body: &Value) -> Result<String, Refusal> {
     let path = body.get("CodePath").and_then(Value::as_str).unwrap_or("");
     let class = path.rsplit('/').next().unwrap_or(path);
     if class.is_empty() {
-        return Err(Refusal::component(name, "the DSL has no CodePath for it: deploy the model again for this role"));
+        return Err(Refusal::component(
+            name,
+            "the DSL has no CodePath for it: deploy the model again for this role",
+        ));
     }
     Ok(class.to_owned())
 }
 
 fn topological(upstream: &[Vec<Option<usize>>]) -> Option<Vec<usize>> {
-    let mut waiting: Vec<usize> = upstream.iter().map(|from| from.iter().flatten().count()).collect();
+    let mut waiting: Vec<usize> = upstream
+        .iter()
+        .map(|from| from.iter().flatten().count())
+        .collect();
     let mut successors = vec![Vec::new(); upstream.len()];
     for (id, from) in upstream.iter().enumerate() {
-        from.iter().flatten().for_each(|&before| successors[before].push(id));
+        from.iter()
+            .flatten()
+            .for_each(|&before| successors[before].push(id));
     }
     let mut stack: Vec<usize> = (0..upstream.len()).filter(|&id| waiting[id] == 0).collect();
     let mut sorted = Vec::with_capacity(upstream.len());
@@ -174,7 +225,11 @@ mod tests {
     use super::*;
 
     fn buffers(dsl: &str) -> Buffers {
-        let pipeline = Pipeline { inference_dsl: dsl.as_bytes().to_vec().into(), fate_version: "1.11.4".into(), ..Pipeline::default() };
+        let pipeline = Pipeline {
+            inference_dsl: dsl.as_bytes().to_vec().into(),
+            fate_version: "1.11.4".into(),
+            ..Pipeline::default()
+        };
         Buffers::from([(PIPELINE_KEY.to_owned(), pipeline.encode_to_vec().into())])
     }
 
@@ -187,7 +242,11 @@ mod tests {
                 "dataio_0":{"CodePath":"DataIO","input":{"data":{"data":["args.eval_data"]}}}}}"#,
         ))
         .unwrap();
-        let names: Vec<&str> = dsl.components.iter().map(|node| node.name.as_str()).collect();
+        let names: Vec<&str> = dsl
+            .components
+            .iter()
+            .map(|node| node.name.as_str())
+            .collect();
         assert_eq!(names, ["dataio_0", "intersection_0", "hetero_lr_0"]);
         assert_eq!(dsl.components[1].class, "IntersectGuest");
         assert_eq!(dsl.components[2].input, Input::Component(1));
@@ -202,14 +261,31 @@ mod tests {
             ("{}", "inference_dsl is not a DSL"),
             (r#"{"components":{}}"#, "no components"),
             (r#"{"components":{"a":{}}}"#, "no CodePath"),
-            (r#"{"components":{"a":{"CodePath":"X","input":{"data":{"data":["b.data"]}}}}}"#, "\"b.data\" is not a component"),
-            (r#"{"components":{"a":{"CodePath":"X","input":{"data":{"data":["a.data"]}}}}}"#, "circle"),
-            (r#"{"components":{"a":{"CodePath":"X","input":{"data":[]}}}}"#, "not an object"),
-            (r#"{"components":{"a":{"CodePath":"X","input":{"data":{"d":[1]}}}}}"#, "not text"),
+            (
+                r#"{"components":{"a":{"CodePath":"X","input":{"data":{"data":["b.data"]}}}}}"#,
+                "\"b.data\" is not a component",
+            ),
+            (
+                r#"{"components":{"a":{"CodePath":"X","input":{"data":{"data":["a.data"]}}}}}"#,
+                "circle",
+            ),
+            (
+                r#"{"components":{"a":{"CodePath":"X","input":{"data":[]}}}}"#,
+                "not an object",
+            ),
+            (
+                r#"{"components":{"a":{"CodePath":"X","input":{"data":{"d":[1]}}}}}"#,
+                "not text",
+            ),
         ] {
             let refusal = read(&buffers(dsl)).unwrap_err().to_string();
             assert!(refusal.contains(reason), "{dsl}: {refusal}");
         }
-        assert!(read(&Buffers::new()).unwrap_err().reason.contains(PIPELINE_KEY));
+        assert!(
+            read(&Buffers::new())
+                .unwrap_err()
+                .reason
+                .contains(PIPELINE_KEY)
+        );
     }
 }

@@ -18,7 +18,10 @@ pub(crate) enum Values {
 
 impl Score {
     pub(crate) fn one(value: f64) -> Self {
-        Score { values: Values::One([value]), label: None }
+        Score {
+            values: Values::One([value]),
+            label: None,
+        }
     }
 
     /// A number per class, and the class of the first largest one.
@@ -29,7 +32,10 @@ impl Score {
                 best = index;
             }
         }
-        Score { label: classes.get(best).cloned(), values: Values::Many(values) }
+        Score {
+            label: classes.get(best).cloned(),
+            values: Values::Many(values),
+        }
     }
 
     /// Predicted class, where the model has several.
@@ -84,8 +90,14 @@ mod tests {
 
     #[test]
     fn members_are_what_java_writes() {
-        assert_eq!(text(&Score::one(6.137630494698321e-5)), r#""score":6.137630494698321E-5"#);
+        assert_eq!(
+            text(&Score::one(6.137630494698321e-5)),
+            r#""score":6.137630494698321E-5"#
+        );
         let classes = ["a\"".into(), "b".into()];
-        assert_eq!(text(&Score::classes(vec![0.5, 0.5], &classes)), r#""score":[0.5,0.5],"label":"a\"""#);
+        assert_eq!(
+            text(&Score::classes(vec![0.5, 0.5], &classes)),
+            r#""score":[0.5,0.5],"label":"a\"""#
+        );
     }
 }

@@ -36,7 +36,10 @@ pub struct GuestLocal(pub(crate) Local);
 pub(crate) enum Local {
     Sum(f64),
     /// A partial sum and a factor for the result (exposure).
-    Scaled { sum: f64, factor: f64 },
+    Scaled {
+        sum: f64,
+        factor: f64,
+    },
     Sums(Vec<f64>),
     Forest(crate::component::forest::Walk),
 }

@@ -10,8 +10,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    Buffers, Cell, ComponentReport, GuestLocal, Partial, Refusal, Row, Score, Semantics, Treatment, Verdict,
-    component::{self, Built, Class, Context, GuestModel, HostModel, InJava, Output, Part, Source, Transform},
+    Buffers, Cell, ComponentReport, GuestLocal, Partial, Refusal, Row, Score, Semantics, Treatment,
+    Verdict,
+    component::{
+        self, Built, Class, Context, GuestModel, HostModel, InJava, Output, Part, Source, Transform,
+    },
     dsl::{self, Dsl, Input, Node},
     symbols::{Column, Symbols},
 };
@@ -53,8 +56,14 @@ pub fn compile(buffers: &Buffers, site: &Site, semantics: Semantics) -> Result<P
     let site = in_merge_order(site);
     let model = model_of(&dsl, semantics)?;
     let chain = chain_to(&dsl, model);
-    let mut context =
-        Context { site: &site, dsl: &dsl, semantics, symbols: Symbols::default(), differences: Vec::new(), sparse: false };
+    let mut context = Context {
+        site: &site,
+        dsl: &dsl,
+        semantics,
+        symbols: Symbols::default(),
+        differences: Vec::new(),
+        sparse: false,
+    };
     let mut assembly = Assembly::default();
     for (index, node) in dsl.components.iter().enumerate() {
         let part = if chain.contains(&index) || follows(&dsl, index, model) {
@@ -70,15 +79,30 @@ pub fn compile(buffers: &Buffers, site: &Site, semantics: Semantics) -> Result<P
 /// Java adds the hosts' parts in the order of a `HashMap` over their ids; a fixed order makes scores repeatable.
 fn in_merge_order(site: &Site) -> Site {
     let order = hash_order(site.hosts.iter().map(String::as_str), 16);
-    Site { hosts: order.into_iter().map(|index| site.hosts[index].clone()).collect(), ..site.clone() }
+    Site {
+        hosts: order
+            .into_iter()
+            .map(|index| site.hosts[index].clone())
+            .collect(),
+        ..site.clone()
+    }
 }
 
 /// The component that gives the score: of several models the one executed last, as in Java (contract 02 F46).
 fn model_of(dsl: &Dsl, semantics: Semantics) -> Result<usize, Refusal> {
     let is_model = |node: &Node| {
-        matches!(class_of(&node.class, semantics), Some(Class::Served { treatment: Treatment::Model, .. }))
+        matches!(
+            class_of(&node.class, semantics),
+            Some(Class::Served {
+                treatment: Treatment::Model,
+                ..
+            })
+        )
     };
-    dsl.components.iter().rposition(is_model).ok_or_else(|| no_model(dsl, semantics))
+    dsl.components
+        .iter()
+        .rposition(is_model)
+        .ok_or_else(|| no_model(dsl, semantics))
 }
 
 fn no_model(dsl: &Dsl, semantics: Semantics) -> Refusal {
@@ -91,7 +115,9 @@ fn no_model(dsl: &Dsl, semantics: Semantics) -> Refusal {
         _ => None,
     });
     match unservable {
-        Some((node, reason)) => Refusal::component(format!("{} ({})", node.name, node.class), reason),
+        Some((node, reason)) => {
+            Refusal::component(format!("{} ({})", node.name, node.class), reason)
+        }
         None => Refusal::pipeline("the pipeline has no model component, so it cannot give a score"),
     }
 }
@@ -99,7 +125,18 @@ fn no_model(dsl: &Dsl, semantics: Semantics) -> Refusal {
 /// How the semantics see a class: Java passes rows through classes that it does not have.
 fn class_of(class: &str, semantics: Semantics) -> Option<Class> {
     match component::class(class) {
-        Some(Class::Served { java: InJava::Unknown, .. } | Class::Unservable(_)) | None if semantics == Semantics::Java => Some(Class::Harmless),
+        Some(
+            Class::Served {
+                java: InJava::Unknown,
+                ..
+            }
+            | Class::Unservable(_),
+        )
+        | None
+            if semantics == Semantics::Java =>
+        {
+            Some(Class::Harmless)
+        }
         other => other,
     }
 }
@@ -132,7 +169,9 @@ fn build(node: &Node, buffers: &Buffers, context: &mut Context<'_>) -> Result<Pa
         Some(Class::Served { build, .. }) => build(&source, context),
         Some(Class::Harmless) => Ok(Part::pass_through("no effect on a single row")),
         Some(Class::Unservable(reason)) => Err(source.refuse(reason)),
-        None => Err(source.refuse("no FATE 1.x class that this server knows, and it may change values")),
+        None => {
+            Err(source.refuse("no FATE 1.x class that this server knows, and it may change values"))
+        }
     }
 }
 
@@ -147,12 +186,21 @@ struct Assembly {
 
 impl Assembly {
     fn add(&mut self, node: &Node, part: Part) -> Result<(), Refusal> {
-        let refuse = |reason: &str| Err(Refusal::component(format!("{} ({})", node.name, node.class), reason));
+        let refuse = |reason: &str| {
+            Err(Refusal::component(
+                format!("{} ({})", node.name, node.class),
+                reason,
+            ))
+        };
         let treatment = match part.built {
             Built::Transform(_) | Built::Guest(_) | Built::Host(_) if self.model.is_some() => {
-                return refuse("it would work on the output of a model, which no FATE pipeline does");
+                return refuse(
+                    "it would work on the output of a model, which no FATE pipeline does",
+                );
             }
-            Built::Output(_) if self.model.is_none() => return refuse("it needs a model before it"),
+            Built::Output(_) if self.model.is_none() => {
+                return refuse("it needs a model before it");
+            }
             Built::Transform(transform) => {
                 self.transforms.push(transform);
                 Treatment::Transform
@@ -171,22 +219,38 @@ impl Assembly {
             }
             Built::PassThrough => Treatment::PassThrough,
         };
-        self.reports.push(ComponentReport { name: node.name.clone(), class: node.class.clone(), treatment, detail: part.detail });
+        self.reports.push(ComponentReport {
+            name: node.name.clone(),
+            class: node.class.clone(),
+            treatment,
+            detail: part.detail,
+        });
         Ok(())
     }
 
     fn finish(self, context: Context<'_>, model_node: &Node) -> Result<Plan, Refusal> {
-        let refuse = |reason: String| Refusal::component(format!("{} ({})", model_node.name, model_node.class), reason);
+        let refuse = |reason: String| {
+            Refusal::component(
+                format!("{} ({})", model_node.name, model_node.class),
+                reason,
+            )
+        };
         let Some((model, kind)) = self.model else {
             return Err(refuse("it was not built".to_owned()));
         };
         let needs_hosts = match (&model, context.site.role) {
             (Model::Guest(model), Role::Guest) => model.needs_hosts(),
             (Model::Host(_), Role::Host | Role::Arbiter) => false,
-            (_, role) => return Err(refuse(format!("this class does not belong to the pipeline of a {role}"))),
+            (_, role) => {
+                return Err(refuse(format!(
+                    "this class does not belong to the pipeline of a {role}"
+                )));
+            }
         };
         if needs_hosts && context.site.hosts.is_empty() {
-            return Err(refuse("the model has hosts, and the publish request names none".to_owned()));
+            return Err(refuse(
+                "the model has hosts, and the publish request names none".to_owned(),
+            ));
         }
         let features = needed_features(&self.transforms, &model, &context.symbols);
         let mut differences = context.differences;
@@ -214,15 +278,25 @@ impl Assembly {
 }
 
 /// Names that the request has to carry for the score: the model's columns, followed back through the transforms.
-fn needed_features(transforms: &[Box<dyn Transform>], model: &Model, symbols: &Symbols) -> Vec<String> {
+fn needed_features(
+    transforms: &[Box<dyn Transform>],
+    model: &Model,
+    symbols: &Symbols,
+) -> Vec<String> {
     let mut needed: BTreeSet<Column> = match model {
         Model::Guest(model) => model.columns(),
         Model::Host(model) => model.columns(),
     }
     .into_iter()
     .collect();
-    transforms.iter().rev().for_each(|transform| transform.trace_back(&mut needed));
-    let mut names: Vec<String> = needed.into_iter().map(|column| symbols.name(column).to_owned()).collect();
+    transforms
+        .iter()
+        .rev()
+        .for_each(|transform| transform.trace_back(&mut needed));
+    let mut names: Vec<String> = needed
+        .into_iter()
+        .map(|column| symbols.name(column).to_owned())
+        .collect();
     names.sort_unstable();
     names
 }
@@ -271,7 +345,10 @@ impl Plan {
                 self.transform(row)?;
                 model.local(row)
             }
-            Model::Host(_) => Err(Fault::new(ReturnCode::SYSTEM, "a host's model has no guest part")),
+            Model::Host(_) => Err(Fault::new(
+                ReturnCode::SYSTEM,
+                "a host's model has no guest part",
+            )),
         }
     }
 
@@ -282,12 +359,17 @@ impl Plan {
                 self.transform(row)?;
                 model.partial(row)
             }
-            Model::Guest(_) => Err(Fault::new(ReturnCode::SYSTEM, "a guest's model has no host part")),
+            Model::Guest(_) => Err(Fault::new(
+                ReturnCode::SYSTEM,
+                "a guest's model has no host part",
+            )),
         }
     }
 
     fn transform<'a>(&'a self, row: &mut Row<'a>) -> Result<(), Fault> {
-        self.transforms.iter().try_for_each(|transform| transform.apply(row))
+        self.transforms
+            .iter()
+            .try_for_each(|transform| transform.apply(row))
     }
 
     /// Appends a host's part as a JSON member, `"hetero_lr_0":{"score":0.0}`.
@@ -303,12 +385,22 @@ impl Plan {
     /// Reads a host's part from the text of its `data` object; code 108 if it is not there or not readable.
     pub fn read_partial(&self, party_id: &str, data: &str) -> Result<Partial, Fault> {
         let Model::Guest(model) = &self.model else {
-            return Err(Fault::new(ReturnCode::SYSTEM, "a host's model reads no host parts"));
+            return Err(Fault::new(
+                ReturnCode::SYSTEM,
+                "a host's model reads no host parts",
+            ));
         };
         let mut json = serde_json::Deserializer::from_str(data);
         let own = json
-            .deserialize_map(Member { name: &self.component })
-            .map_err(|error| Fault::new(ReturnCode::MERGE, format!("the data of host {party_id} is not an object: {error}")))?;
+            .deserialize_map(Member {
+                name: &self.component,
+            })
+            .map_err(|error| {
+                Fault::new(
+                    ReturnCode::MERGE,
+                    format!("the data of host {party_id} is not an object: {error}"),
+                )
+            })?;
         match own {
             Some(own) => model.read_partial(party_id, own.get()),
             None => model.read_legacy_partial(party_id, data),
@@ -318,19 +410,38 @@ impl Plan {
     /// Puts the parts together. Every host of the model must be there: a missing one is code 108, never a score.
     pub fn merge(&self, local: GuestLocal, partials: &[(&str, Partial)]) -> Result<Score, Fault> {
         let Model::Guest(model) = &self.model else {
-            return Err(Fault::new(ReturnCode::SYSTEM, "a host's model does not merge"));
+            return Err(Fault::new(
+                ReturnCode::SYSTEM,
+                "a host's model does not merge",
+            ));
         };
         if self.needs_hosts() && partials.is_empty() {
-            return Err(Fault::new(ReturnCode::MERGE, "remote inference result is null"));
+            return Err(Fault::new(
+                ReturnCode::MERGE,
+                "remote inference result is null",
+            ));
         }
-        let ordered = self.hosts.iter().filter(|_| self.needs_hosts()).map(|host| {
-            partials.iter().find(|(party_id, _)| party_id == host).map(|(_, partial)| partial).ok_or_else(|| {
-                Fault::new(ReturnCode::MERGE, format!("remote inference result of host {host} is null"))
-            })
-        });
+        let ordered = self
+            .hosts
+            .iter()
+            .filter(|_| self.needs_hosts())
+            .map(|host| {
+                partials
+                    .iter()
+                    .find(|(party_id, _)| party_id == host)
+                    .map(|(_, partial)| partial)
+                    .ok_or_else(|| {
+                        Fault::new(
+                            ReturnCode::MERGE,
+                            format!("remote inference result of host {host} is null"),
+                        )
+                    })
+            });
         let ordered: Vec<&Partial> = ordered.collect::<Result<_, _>>()?;
         let score = model.merge(local, &ordered)?;
-        self.outputs.iter().try_fold(score, |score, output| output.apply(score))
+        self.outputs
+            .iter()
+            .try_fold(score, |score, output| output.apply(score))
     }
 }
 

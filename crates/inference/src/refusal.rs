@@ -23,12 +23,18 @@ impl std::fmt::Display for Refusal {
 impl Refusal {
     /// A refusal of the pipeline as a whole.
     pub(crate) fn pipeline(reason: impl Into<String>) -> Self {
-        Refusal { component: None, reason: reason.into() }
+        Refusal {
+            component: None,
+            reason: reason.into(),
+        }
     }
 
     /// A refusal because of one component.
     pub(crate) fn component(component: impl Into<String>, reason: impl Into<String>) -> Self {
-        Refusal { component: Some(component.into()), reason: reason.into() }
+        Refusal {
+            component: Some(component.into()),
+            reason: reason.into(),
+        }
     }
 }
 

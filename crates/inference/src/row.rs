@@ -24,7 +24,10 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     pub(crate) fn with_columns(columns: usize) -> Self {
-        Row { cells: vec![Cell::Absent; columns], unknown: 0 }
+        Row {
+            cells: vec![Cell::Absent; columns],
+            unknown: 0,
+        }
     }
 
     /// No feature at all arrived, known to the model or not.
@@ -67,7 +70,12 @@ impl<'a> Row<'a> {
 
     /// Features present, known or not.
     pub(crate) fn present(&self) -> usize {
-        self.unknown + self.cells.iter().filter(|cell| !matches!(cell, Cell::Absent)).count()
+        self.unknown
+            + self
+                .cells
+                .iter()
+                .filter(|cell| !matches!(cell, Cell::Absent))
+                .count()
     }
 
     pub(crate) fn count_unknown(&mut self) {
@@ -78,7 +86,12 @@ impl<'a> Row<'a> {
     pub(crate) fn read_json(&mut self, symbols: &Symbols, object: &'a str) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(object);
         json.deserialize_map(RowVisitor { row: self, symbols })
-            .map_err(|error| Fault::new(ReturnCode::PARAM, format!("features are not a JSON object: {error}")))
+            .map_err(|error| {
+                Fault::new(
+                    ReturnCode::PARAM,
+                    format!("features are not a JSON object: {error}"),
+                )
+            })
     }
 }
 
@@ -96,7 +109,10 @@ impl<'a> Visitor<'a> for RowVisitor<'_, 'a> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         let mut expected = 0;
-        while let Some(column) = map.next_key_seed(NameSeed { symbols: self.symbols, expected })? {
+        while let Some(column) = map.next_key_seed(NameSeed {
+            symbols: self.symbols,
+            expected,
+        })? {
             let Some(column) = column else {
                 map.next_value::<serde::de::IgnoredAny>()?;
                 self.row.count_unknown();
@@ -119,7 +135,10 @@ struct NameSeed<'s> {
 impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
     type Value = Option<Column>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
@@ -160,7 +179,9 @@ fn text_cell(token: &str) -> Cell<'_> {
 fn number_cell(token: &str) -> Cell<'_> {
     // The standard parser rounds correctly and takes 1e400 to infinity, as Java does; -0 is the integer 0 there.
     match token.parse::<f64>() {
-        Ok(value) if value == 0.0 && is_integer_token(token) => Cell::Number(0.0, Spelling::Token(token)),
+        Ok(value) if value == 0.0 && is_integer_token(token) => {
+            Cell::Number(0.0, Spelling::Token(token))
+        }
         Ok(value) => Cell::Number(value, Spelling::Token(token)),
         Err(_) => Cell::Nested,
     }
@@ -196,7 +217,15 @@ mod tests {
 
     #[test]
     fn other_json_is_refused() {
-        for bad in ["", "[]", "null", "{\"a\":NaN}", "{\"a\":01}", "{\"a\":1,}", "{\"a\""] {
+        for bad in [
+            "",
+            "[]",
+            "null",
+            "{\"a\":NaN}",
+            "{\"a\":01}",
+            "{\"a\":1,}",
+            "{\"a\"",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -31,7 +31,9 @@ impl FromStr for Semantics {
         match text {
             "fate" => Ok(Semantics::Fate),
             "java" => Ok(Semantics::Java),
-            other => Err(format!("semantics is \"fate\" or \"java\", not \"{other}\"")),
+            other => Err(format!(
+                "semantics is \"fate\" or \"java\", not \"{other}\""
+            )),
         }
     }
 }

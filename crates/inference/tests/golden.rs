@@ -18,7 +18,10 @@ struct Party {
 }
 
 fn models() -> PathBuf {
-    std::env::var_os("FATE_GOLDEN").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from)
+    std::env::var_os("FATE_GOLDEN").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"),
+        PathBuf::from,
+    )
 }
 
 fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
@@ -26,12 +29,19 @@ fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
     let header = reader.headers().unwrap().clone();
     reader
         .records()
-        .map(|record| header.iter().map(str::to_owned).zip(record.unwrap().iter().map(str::to_owned)).collect())
+        .map(|record| {
+            header
+                .iter()
+                .map(str::to_owned)
+                .zip(record.unwrap().iter().map(str::to_owned))
+                .collect()
+        })
         .collect()
 }
 
 fn party(directory: &Path, id: &str) -> Party {
-    let index: serde_json::Value = serde_json::from_slice(&fs::read(directory.join("index.json")).unwrap()).unwrap();
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(directory.join("index.json")).unwrap()).unwrap();
     let mut buffers = Buffers::new();
     for model in index["models"].as_array().unwrap() {
         let bytes = fs::read(directory.join(model["file"].as_str().unwrap())).unwrap();
@@ -43,11 +53,24 @@ fn party(directory: &Path, id: &str) -> Party {
         .records()
         .map(|record| {
             let record = record.unwrap();
-            let cells = header.iter().zip(&record).skip(1).filter(|(_, cell)| !cell.is_empty());
-            (record[0].to_owned(), cells.map(|(name, cell)| (name.to_owned(), cell.to_owned())).collect())
+            let cells = header
+                .iter()
+                .zip(&record)
+                .skip(1)
+                .filter(|(_, cell)| !cell.is_empty());
+            (
+                record[0].to_owned(),
+                cells
+                    .map(|(name, cell)| (name.to_owned(), cell.to_owned()))
+                    .collect(),
+            )
         })
         .collect();
-    Party { id: id.to_owned(), buffers, rows }
+    Party {
+        id: id.to_owned(),
+        buffers,
+        rows,
+    }
 }
 
 struct Set {
@@ -70,36 +93,73 @@ impl Set {
         }
         let guest = guests.pop().unwrap();
         let ids = hosts.iter().map(|host| host.id.clone()).collect();
-        let site = Site { role: Role::Guest, party_id: guest.id, hosts: ids };
-        let plan = compile(&guest.buffers, &site, semantics).map_err(|refusal| refusal.to_string())?;
+        let site = Site {
+            role: Role::Guest,
+            party_id: guest.id,
+            hosts: ids,
+        };
+        let plan =
+            compile(&guest.buffers, &site, semantics).map_err(|refusal| refusal.to_string())?;
         let mut compiled = Vec::new();
         for host in hosts {
-            let site = Site { role: Role::Host, party_id: host.id.clone(), hosts: Vec::new() };
-            compiled.push((host.id, compile(&host.buffers, &site, semantics).map_err(|refusal| refusal.to_string())?, host.rows));
+            let site = Site {
+                role: Role::Host,
+                party_id: host.id.clone(),
+                hosts: Vec::new(),
+            };
+            compiled.push((
+                host.id,
+                compile(&host.buffers, &site, semantics).map_err(|refusal| refusal.to_string())?,
+                host.rows,
+            ));
         }
-        let name = directory.file_name().unwrap().to_string_lossy().into_owned();
-        Ok(Set { name, guest: plan, guest_rows: guest.rows, hosts: compiled })
+        let name = directory
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        Ok(Set {
+            name,
+            guest: plan,
+            guest_rows: guest.rows,
+            hosts: compiled,
+        })
     }
 
     /// A request as it travels: the host's part goes through JSON. Cells go as text, or as numbers where the text is one.
     fn score(&self, id: &str, numbers: bool) -> Result<Score, String> {
         let guest_json = json(&self.guest_rows[id], numbers);
         let mut row = self.guest.new_row();
-        self.guest.read_json(&guest_json, &mut row).map_err(|fault| fault.to_string())?;
-        let local = self.guest.guest_local(&mut row).map_err(|fault| fault.to_string())?;
+        self.guest
+            .read_json(&guest_json, &mut row)
+            .map_err(|fault| fault.to_string())?;
+        let local = self
+            .guest
+            .guest_local(&mut row)
+            .map_err(|fault| fault.to_string())?;
         let mut partials: Vec<(&str, Partial)> = Vec::new();
         for (party_id, plan, rows) in &self.hosts {
             let host_json = json(&rows[id], numbers);
             let mut row = plan.new_row();
-            plan.read_json(&host_json, &mut row).map_err(|fault| fault.to_string())?;
-            let partial = plan.host_partial(&mut row).map_err(|fault| fault.to_string())?;
+            plan.read_json(&host_json, &mut row)
+                .map_err(|fault| fault.to_string())?;
+            let partial = plan
+                .host_partial(&mut row)
+                .map_err(|fault| fault.to_string())?;
             let mut data = b"{".to_vec();
             plan.write_partial(&partial, &mut data);
             data.extend_from_slice(b",\"retcode\":0}");
             let data = String::from_utf8(data).unwrap();
-            partials.push((party_id, self.guest.read_partial(party_id, &data).map_err(|fault| fault.to_string())?));
+            partials.push((
+                party_id,
+                self.guest
+                    .read_partial(party_id, &data)
+                    .map_err(|fault| fault.to_string())?,
+            ));
         }
-        self.guest.merge(local, &partials).map_err(|fault| fault.to_string())
+        self.guest
+            .merge(local, &partials)
+            .map_err(|fault| fault.to_string())
     }
 }
 
@@ -108,7 +168,11 @@ fn json(cells: &[(String, String)], numbers: bool) -> String {
         .iter()
         .map(|(name, cell)| {
             let is_number = numbers && serde_json::from_str::<f64>(cell).is_ok();
-            let cell = if is_number { cell.clone() } else { serde_json::to_string(cell).unwrap() };
+            let cell = if is_number {
+                cell.clone()
+            } else {
+                serde_json::to_string(cell).unwrap()
+            };
             format!("{}:{cell}", serde_json::to_string(name).unwrap())
         })
         .collect();
@@ -116,30 +180,54 @@ fn json(cells: &[(String, String)], numbers: bool) -> String {
 }
 
 fn sets() -> Vec<PathBuf> {
-    let mut sets: Vec<PathBuf> =
-        fs::read_dir(models()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("predictions.csv").exists()).collect();
+    let mut sets: Vec<PathBuf> = fs::read_dir(models())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("predictions.csv").exists())
+        .collect();
     sets.sort();
-    assert!(sets.len() >= 20, "golden sets are missing in {}", models().display());
+    assert!(
+        sets.len() >= 20,
+        "golden sets are missing in {}",
+        models().display()
+    );
     sets
 }
 
 fn difference(scores: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(scores.len(), expected.len());
-    scores.iter().zip(expected).map(|(score, expected)| (score - expected).abs() / expected.abs().max(1.0)).fold(0.0, f64::max)
+    scores
+        .iter()
+        .zip(expected)
+        .map(|(score, expected)| (score - expected).abs() / expected.abs().max(1.0))
+        .fold(0.0, f64::max)
 }
 
 #[test]
 fn fate_semantics_equal_offline_predictions() {
     for directory in sets() {
-        let set = Set::read(&directory, Semantics::Fate).unwrap_or_else(|refusal| panic!("{}: {refusal}", directory.display()));
+        let set = Set::read(&directory, Semantics::Fate)
+            .unwrap_or_else(|refusal| panic!("{}: {refusal}", directory.display()));
         let mut worst = 0.0_f64;
         for prediction in table(&directory.join("predictions.csv")) {
-            let detail: BTreeMap<String, f64> = serde_json::from_str(&prediction["predict_detail"]).unwrap();
+            let detail: BTreeMap<String, f64> =
+                serde_json::from_str(&prediction["predict_detail"]).unwrap();
             for numbers in [false, true] {
-                let score = set.score(&prediction["id"], numbers).unwrap_or_else(|fault| panic!("{} {}: {fault}", set.name, prediction["id"]));
+                let score = set
+                    .score(&prediction["id"], numbers)
+                    .unwrap_or_else(|fault| panic!("{} {}: {fault}", set.name, prediction["id"]));
                 let expected: Vec<f64> = if score.scores().len() > 1 {
-                    assert_eq!(score.label(), Some(prediction["predict_result"].as_str()), "{} {}", set.name, prediction["id"]);
-                    let mut classes: Vec<(i64, f64)> = detail.iter().map(|(class, value)| (class.parse().unwrap(), *value)).collect();
+                    assert_eq!(
+                        score.label(),
+                        Some(prediction["predict_result"].as_str()),
+                        "{} {}",
+                        set.name,
+                        prediction["id"]
+                    );
+                    let mut classes: Vec<(i64, f64)> = detail
+                        .iter()
+                        .map(|(class, value)| (class.parse().unwrap(), *value))
+                        .collect();
                     classes.sort_by_key(|(class, _)| *class);
                     classes.into_iter().map(|(_, value)| value).collect()
                 } else {
@@ -166,20 +254,30 @@ fn java_semantics_equal_fate_serving() {
                     Some(scores) => scores.iter().map(|score| score.as_f64().unwrap()).collect(),
                     None => vec![score.as_f64()?],
                 };
-                Some((answer["id"].clone(), scores, detail["label"].as_str().map(str::to_owned)))
+                Some((
+                    answer["id"].clone(),
+                    scores,
+                    detail["label"].as_str().map(str::to_owned),
+                ))
             })
             .collect();
         let set = match Set::read(&directory, Semantics::Java) {
             Ok(set) => set,
             Err(refusal) => {
-                assert!(scored.is_empty(), "{}: refused with {refusal}", directory.display());
+                assert!(
+                    scored.is_empty(),
+                    "{}: refused with {refusal}",
+                    directory.display()
+                );
                 println!("{}: {refusal}", directory.display());
                 continue;
             }
         };
         let mut worst = 0.0_f64;
         for (id, expected, label) in &scored {
-            let score = set.score(id, false).unwrap_or_else(|fault| panic!("{} {id}: {fault}", set.name));
+            let score = set
+                .score(id, false)
+                .unwrap_or_else(|fault| panic!("{} {id}: {fault}", set.name));
             assert_eq!(score.label(), label.as_deref(), "{} {id}", set.name);
             worst = worst.max(difference(score.scores(), expected));
         }

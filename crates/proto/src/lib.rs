@@ -3,7 +3,12 @@
 //! Depends on prost and bytes; on tonic only with the feature `services`, so that the inference core stays free of it.
 //! Promises: `bytes` fields are [`bytes::Bytes`] (no copy of a body), maps are ordered, unknown fields are skipped.
 
-#[allow(clippy::all, clippy::unwrap_used, missing_debug_implementations, unreachable_pub)]
+#[allow(
+    clippy::all,
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    unreachable_pub
+)]
 mod packages {
     include!(concat!(env!("OUT_DIR"), "/packages.rs"));
 }

@@ -78,7 +78,10 @@ mod tests {
         let full = refusal(Refused::Full, "singleInference");
         assert_eq!(
             (full.code.0, full.message.as_str()),
-            (124, "request was block by over load, service name: singleInference")
+            (
+                124,
+                "request was block by over load, service name: singleInference"
+            )
         );
         assert_eq!(refusal(Refused::Closed, "x").code.0, 111);
     }

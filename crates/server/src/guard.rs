@@ -15,7 +15,11 @@ pub(crate) async fn guarded<T>(service: &str, work: impl Future<Output = T>) -> 
         .await
         .map_err(|payload| {
             let cause = text_of(payload.as_ref());
-            tracing::error!(service, cause, "a handler panicked; this is a bug of the server");
+            tracing::error!(
+                service,
+                cause,
+                "a handler panicked; this is a bug of the server"
+            );
             Fault::new(ReturnCode::SYSTEM, "internal error, see the server's log")
         })
 }

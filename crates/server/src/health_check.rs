@@ -84,7 +84,11 @@ async fn connect(url: &str) -> Result<(), String> {
 fn endpoint_of(url: &str) -> Option<(String, u16)> {
     let uri: axum::http::Uri = url.parse().ok()?;
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
-    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let default = if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
     Some((host, uri.port_u16().unwrap_or(default)))
 }
 
@@ -108,7 +112,10 @@ mod tests {
     #[test]
     fn endpoints_of_urls() {
         let cases = [
-            ("http://127.0.0.1:9380/v1/model/transfer", Some(("127.0.0.1", 9380))),
+            (
+                "http://127.0.0.1:9380/v1/model/transfer",
+                Some(("127.0.0.1", 9380)),
+            ),
             ("http://flow/x", Some(("flow", 80))),
             ("https://flow/x", Some(("flow", 443))),
             ("http://[::1]:9380/x", Some(("::1", 9380))),
@@ -123,10 +130,16 @@ mod tests {
     #[tokio::test]
     async fn an_unreachable_fate_flow_is_a_warning_not_a_failure() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v1/model/transfer", listener.local_addr().unwrap());
+        let url = format!(
+            "http://{}/v1/model/transfer",
+            listener.local_addr().unwrap()
+        );
         assert_eq!(fate_flow_record(&url).await.health_check_status, Status::Ok);
         drop(listener);
-        assert_eq!(fate_flow_record(&url).await.health_check_status, Status::Warn);
+        assert_eq!(
+            fate_flow_record(&url).await.health_check_status,
+            Status::Warn
+        );
     }
 
     #[test]

@@ -125,7 +125,12 @@ impl Node {
         match guarded(entry.service, self.host.unary_call(packet)).await {
             Ok((reply, record)) => {
                 let output = reply.body.as_ref().map(|body| &body.value[..]);
-                self.account(&record, started.elapsed(), &input, output.unwrap_or_default());
+                self.account(
+                    &record,
+                    started.elapsed(),
+                    &input,
+                    output.unwrap_or_default(),
+                );
                 reply
             }
             Err(fault) => packet_of(self.broken(entry, &fault, started)),
@@ -147,7 +152,9 @@ impl Node {
             }
             Ok(_) if !self.flow.pass(entry.resource, 1) => Err(answers::over_load(entry.service)),
             Ok(_permit) => {
-                let outcome = guarded(entry.method, work).await.and_then(|outcome| outcome);
+                let outcome = guarded(entry.method, work)
+                    .await
+                    .and_then(|outcome| outcome);
                 match &outcome {
                     Ok(_) => self.flow.succeeded(entry.resource, 1),
                     Err(_) => self.flow.failed(entry.resource, 1),
@@ -265,7 +272,10 @@ fn rows_of(record: &CallRecord) -> (u32, u32) {
     if !has_succeeded {
         (0, 1)
     } else if record.service == GUEST_BATCH.service {
-        (record.rows.saturating_sub(record.failed_rows), record.failed_rows)
+        (
+            record.rows.saturating_sub(record.failed_rows),
+            record.failed_rows,
+        )
     } else {
         (1, 0)
     }

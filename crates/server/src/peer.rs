@@ -59,7 +59,12 @@ pub(crate) async fn unbind(
     timeout: Duration,
 ) -> Result<UnbindResponse, Fault> {
     let mut client = models(server)?;
-    within(server, timeout, client.unbind(with_timeout(request, timeout))).await
+    within(
+        server,
+        timeout,
+        client.unbind(with_timeout(request, timeout)),
+    )
+    .await
 }
 
 pub(crate) async fn fetch_model(
@@ -68,7 +73,12 @@ pub(crate) async fn fetch_model(
     timeout: Duration,
 ) -> Result<FetchModelResponse, Fault> {
     let mut client = models(server)?;
-    within(server, timeout, client.fetch_model(with_timeout(request, timeout))).await
+    within(
+        server,
+        timeout,
+        client.fetch_model(with_timeout(request, timeout)),
+    )
+    .await
 }
 
 pub(crate) async fn update_service(
@@ -77,7 +87,12 @@ pub(crate) async fn update_service(
     timeout: Duration,
 ) -> Result<CommonResponse, Fault> {
     let mut client = CommonServiceClient::new(channel(server)?);
-    within(server, timeout, client.update_service(with_timeout(request, timeout))).await
+    within(
+        server,
+        timeout,
+        client.update_service(with_timeout(request, timeout)),
+    )
+    .await
 }
 
 fn models(server: &Address) -> Result<ModelServiceClient<Channel>, Fault> {
@@ -116,7 +131,10 @@ mod tests {
 
     #[test]
     fn only_dotted_addresses_are_taken() {
-        assert_eq!(dotted_address("127.0.0.1", 8000).unwrap().to_string(), "127.0.0.1:8000");
+        assert_eq!(
+            dotted_address("127.0.0.1", 8000).unwrap().to_string(),
+            "127.0.0.1:8000"
+        );
         for (ip, port) in [
             ("localhost", 8000),
             ("", 8000),
@@ -128,7 +146,10 @@ mod tests {
             ("999.0.0.1", 80),
         ] {
             let fault = dotted_address(ip, port).unwrap_err();
-            assert_eq!((fault.code.0, fault.message.as_str()), (110, "invalid address"));
+            assert_eq!(
+                (fault.code.0, fault.message.as_str()),
+                (110, "invalid address")
+            );
         }
     }
 }

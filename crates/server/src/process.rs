@@ -136,8 +136,17 @@ mod tests {
         assert_eq!(all[0].timestamp, 2);
         let json = serde_json::to_value(&all[0]).unwrap();
         for key in [
-            "timestamp", "heap", "eden", "old", "yongGcCount", "yongGcTime", "fullGcCount",
-            "threadCount", "fullGcTime", "nonHeap", "survivor",
+            "timestamp",
+            "heap",
+            "eden",
+            "old",
+            "yongGcCount",
+            "yongGcTime",
+            "fullGcCount",
+            "threadCount",
+            "fullGcTime",
+            "nonHeap",
+            "survivor",
         ] {
             assert!(json.get(key).is_some(), "{key}");
         }

@@ -105,11 +105,7 @@ impl Link {
     /// `UNAVAILABLE: <what the peer or the connection said> (127.0.0.1:8879)`.
     fn describe(&self, status: &Status) -> String {
         let cause = innermost(status).unwrap_or_else(|| status.message().to_owned());
-        format!(
-            "{}: {cause} ({})",
-            status_name(status.code()),
-            self.address
-        )
+        format!("{}: {cause} ({})", status_name(status.code()), self.address)
     }
 }
 

@@ -52,38 +52,78 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
     if !meta.need_run {
         return Ok(Part::pass_through("switched off"));
     }
-    let selected = |index: usize| transform.transform_cols.iter().any(|&column| usize::try_from(column) == Ok(index));
-    let results = param.binning_result.as_ref().map(|result| &result.binning_result);
+    let selected = |index: usize| {
+        transform
+            .transform_cols
+            .iter()
+            .any(|&column| usize::try_from(column) == Ok(index))
+    };
+    let results = param
+        .binning_result
+        .as_ref()
+        .map(|result| &result.binning_result);
     if woe {
         refuse_multi_class(source, &param, context.role())?;
         context.differs("FATE-Serving 2.1.7 ignores transform_type woe and emits bin indexes");
     }
 
     let mut columns = Vec::new();
-    for (index, name) in param.header.iter().enumerate().filter(|(index, _)| selected(*index)) {
+    for (index, name) in param
+        .header
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| selected(*index))
+    {
         let Some(iv) = results.and_then(|results| results.get(name)) else {
             if context.java() {
                 continue;
             }
-            return Err(source.refuse(format!("column {name:?} (number {index}) is to be binned and has no split points")));
+            return Err(source.refuse(format!(
+                "column {name:?} (number {index}) is to be binned and has no split points"
+            )));
         };
-        let value = if woe { Value::Woe(woe_array(source, name, iv, &param)?) } else { Value::Index };
+        let value = if woe {
+            Value::Woe(woe_array(source, name, iv, &param)?)
+        } else {
+            Value::Index
+        };
         let splits = splits_of(source, name, iv)?;
-        columns.push(Binned { column: context.symbols.intern(name), splits, value });
+        columns.push(Binned {
+            column: context.symbols.intern(name),
+            splits,
+            value,
+        });
     }
     let missing = match (context.java(), context.version() < FateVersion(1, 7, 0)) {
         (true, _) => Missing::LastBinOrVanish,
         (false, true) => Missing::FirstBin,
         (false, false) => Missing::OwnBin,
     };
-    let detail = format!("{} of {} columns", if woe { "weight of evidence" } else { "bin index" }, columns.len());
+    let detail = format!(
+        "{} of {} columns",
+        if woe {
+            "weight of evidence"
+        } else {
+            "bin index"
+        },
+        columns.len()
+    );
     Ok(Part::transform(Binning { columns, missing }, detail))
 }
 
-fn refuse_multi_class(source: &Source<'_>, param: &FeatureBinningParam, role: Role) -> Result<(), Refusal> {
-    let several = param.multi_class_result.as_ref().is_some_and(|result| result.results.len() > 1);
+fn refuse_multi_class(
+    source: &Source<'_>,
+    param: &FeatureBinningParam,
+    role: Role,
+) -> Result<(), Refusal> {
+    let several = param
+        .multi_class_result
+        .as_ref()
+        .is_some_and(|result| result.results.len() > 1);
     if several && role == Role::Guest {
-        return Err(source.refuse("weight of evidence of several classes is not defined, offline either"));
+        return Err(
+            source.refuse("weight of evidence of several classes is not defined, offline either")
+        );
     }
     Ok(())
 }
@@ -93,15 +133,26 @@ fn splits_of(source: &Source<'_>, name: &str, iv: &IvParam) -> Result<Vec<f64>, 
         return Err(source.refuse(format!("column {name:?} has an empty list of split points")));
     };
     if splits.iter().any(|split| split.is_nan()) || !splits.is_sorted() {
-        return Err(source.refuse(format!("the split points of column {name:?} are not in order")));
+        return Err(source.refuse(format!(
+            "the split points of column {name:?} are not in order"
+        )));
     }
     Ok(splits.to_vec())
 }
 
 /// The weights of class 0's result, which is where offline looks; older models have them in `binning_result` only.
-fn woe_array(source: &Source<'_>, name: &str, iv: &IvParam, param: &FeatureBinningParam) -> Result<Vec<f64>, Refusal> {
-    let of_classes = param.multi_class_result.as_ref().and_then(|result| result.results.first());
-    let column: Option<&IvParam> = of_classes.and_then(|result: &_| lookup(&result.binning_result, name));
+fn woe_array(
+    source: &Source<'_>,
+    name: &str,
+    iv: &IvParam,
+    param: &FeatureBinningParam,
+) -> Result<Vec<f64>, Refusal> {
+    let of_classes = param
+        .multi_class_result
+        .as_ref()
+        .and_then(|result| result.results.first());
+    let column: Option<&IvParam> =
+        of_classes.and_then(|result: &_| lookup(&result.binning_result, name));
     let woe = match column {
         Some(column) if !column.woe_array.is_empty() => &column.woe_array,
         _ => &iv.woe_array,
@@ -126,14 +177,21 @@ impl Transform for Binning {
             let bin = match row.cell(binned.column) {
                 Cell::ImplicitZero => continue,
                 Cell::Absent if self.missing == Missing::LastBinOrVanish => continue,
-                cell if cell.is_missing() && self.missing != Missing::LastBinOrVanish => self.missing_bin(binned),
+                cell if cell.is_missing() && self.missing != Missing::LastBinOrVanish => {
+                    self.missing_bin(binned)
+                }
                 cell => match cell.number() {
                     Some(value) => binned.bin(value),
                     None if self.missing == Missing::LastBinOrVanish => {
                         row.set(binned.column, Cell::Absent);
                         continue;
                     }
-                    None => return Err(Fault::new(ReturnCode::SYSTEM, "a feature that is binned is not a number")),
+                    None => {
+                        return Err(Fault::new(
+                            ReturnCode::SYSTEM,
+                            "a feature that is binned is not a number",
+                        ));
+                    }
                 },
             };
             row.set(binned.column, binned.cell(bin)?);
@@ -154,7 +212,11 @@ impl Binning {
 impl Binned {
     /// First bin whose split is not below the value; NaN is in the last.
     fn bin(&self, value: f64) -> usize {
-        if value.is_nan() { self.splits.len() } else { self.splits.partition_point(|split| *split < value) }
+        if value.is_nan() {
+            self.splits.len()
+        } else {
+            self.splits.partition_point(|split| *split < value)
+        }
     }
 
     fn cell(&self, bin: usize) -> Result<Cell<'static>, Fault> {

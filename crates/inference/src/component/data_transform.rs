@@ -39,31 +39,64 @@ macro_rules! settings {
             header: param.header,
             missing: imputer.is_imputer.then(|| Replacing {
                 tokens: imputer.missing_value,
-                values: param.imputer_param.unwrap_or_default().missing_replace_value,
+                values: param
+                    .imputer_param
+                    .unwrap_or_default()
+                    .missing_replace_value,
             }),
             outlier: outlier.is_outlier.then(|| Replacing {
                 tokens: outlier.outlier_value,
-                values: param.outlier_param.unwrap_or_default().outlier_replace_value,
+                values: param
+                    .outlier_param
+                    .unwrap_or_default()
+                    .outlier_replace_value,
             }),
         }
     }};
 }
 
-pub(crate) fn build_data_io(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
-    build(settings!(source.meta::<DataIoMeta>()?, source.param::<DataIoParam>()?), context)
+pub(crate) fn build_data_io(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
+    build(
+        settings!(source.meta::<DataIoMeta>()?, source.param::<DataIoParam>()?),
+        context,
+    )
 }
 
-pub(crate) fn build_data_transform(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
-    build(settings!(source.meta::<DataTransformMeta>()?, source.param::<DataTransformParam>()?), context)
+pub(crate) fn build_data_transform(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
+    build(
+        settings!(
+            source.meta::<DataTransformMeta>()?,
+            source.param::<DataTransformParam>()?
+        ),
+        context,
+    )
 }
 
 fn build(settings: Settings, context: &mut Context<'_>) -> Result<Part, Refusal> {
     let detail = format!(
         "{} columns, {}{}{}",
         settings.header.len(),
-        if settings.input_format.is_empty() { "dense" } else { &settings.input_format },
-        if settings.missing.is_some() { ", fills missing values" } else { "" },
-        if settings.outlier.is_some() { ", replaces outliers" } else { "" },
+        if settings.input_format.is_empty() {
+            "dense"
+        } else {
+            &settings.input_format
+        },
+        if settings.missing.is_some() {
+            ", fills missing values"
+        } else {
+            ""
+        },
+        if settings.outlier.is_some() {
+            ", replaces outliers"
+        } else {
+            ""
+        },
     );
     Ok(if context.java() {
         Part::transform(JavaDataTransform::new(settings, context), detail)
@@ -125,19 +158,38 @@ impl JavaDataTransform {
     fn new(settings: Settings, context: &mut Context<'_>) -> Self {
         let with_blank = settings.missing.is_some();
         let fill = is_sparse_input(&settings).then(|| {
-            let columns: Vec<Column> = settings.header.iter().map(|name| context.symbols.intern(name)).collect();
-            Fill { keep: bitmap(columns.iter().copied()), columns, with_blank }
+            let columns: Vec<Column> = settings
+                .header
+                .iter()
+                .map(|name| context.symbols.intern(name))
+                .collect();
+            Fill {
+                keep: bitmap(columns.iter().copied()),
+                columns,
+                with_blank,
+            }
         });
         let missing = settings.missing.map(|missing| {
             let replacements = Replacement::all(missing.values, context);
             let keep = bitmap(replacements.iter().map(|replacement| replacement.column));
-            (Sentinels::new(missing.tokens, Semantics::Java), replacements, keep)
+            (
+                Sentinels::new(missing.tokens, Semantics::Java),
+                replacements,
+                keep,
+            )
         });
         let outlier = settings.outlier.map(|outlier| {
             let replacements = by_column(Replacement::all(outlier.values, context));
-            (Sentinels::new(outlier.tokens, Semantics::Java), replacements)
+            (
+                Sentinels::new(outlier.tokens, Semantics::Java),
+                replacements,
+            )
         });
-        JavaDataTransform { fill, missing, outlier }
+        JavaDataTransform {
+            fill,
+            missing,
+            outlier,
+        }
     }
 }
 
@@ -147,7 +199,11 @@ impl Transform for JavaDataTransform {
             row.keep_only(&fill.keep);
             for &column in &fill.columns {
                 if matches!(row.cell(column), Cell::Absent) {
-                    let cell = if fill.with_blank { Cell::Text("".into()) } else { Cell::Number(0.0, Spelling::Token("0")) };
+                    let cell = if fill.with_blank {
+                        Cell::Text("".into())
+                    } else {
+                        Cell::Number(0.0, Spelling::Token("0"))
+                    };
                     row.set(column, cell);
                 }
             }
@@ -157,7 +213,9 @@ impl Transform for JavaDataTransform {
                 match row.cell(replacement.column) {
                     Cell::Null => return Err(null_fault()),
                     Cell::Absent => row.set(replacement.column, replacement.cell()),
-                    cell if tokens.contains(cell) => row.set(replacement.column, replacement.cell()),
+                    cell if tokens.contains(cell) => {
+                        row.set(replacement.column, replacement.cell())
+                    }
                     _ => {}
                 }
             }
@@ -167,7 +225,10 @@ impl Transform for JavaDataTransform {
             for (index, cell) in row.cells_mut().iter_mut().enumerate() {
                 if tokens.contains(cell) {
                     // A column without a replacement becomes null there, and fails where it is used.
-                    *cell = replacements.get(index).and_then(Option::as_ref).map_or(Cell::Null, Replacement::cell);
+                    *cell = replacements
+                        .get(index)
+                        .and_then(Option::as_ref)
+                        .map_or(Cell::Null, Replacement::cell);
                 }
             }
         }
@@ -176,7 +237,10 @@ impl Transform for JavaDataTransform {
 }
 
 fn null_fault() -> Fault {
-    Fault::new(ReturnCode::SYSTEM, "a feature that the imputer fills is null")
+    Fault::new(
+        ReturnCode::SYSTEM,
+        "a feature that the imputer fills is null",
+    )
 }
 
 /// FATE's offline DataTransform: the same steps over text, then a cast of every value.
@@ -222,19 +286,29 @@ impl FateDataTransform {
     fn new(settings: Settings, context: &mut Context<'_>) -> Self {
         let semantics = Semantics::Fate;
         let sparse = is_sparse_input(&settings);
-        let header: Vec<Column> = settings.header.iter().map(|name| context.symbols.intern(name)).collect();
+        let header: Vec<Column> = settings
+            .header
+            .iter()
+            .map(|name| context.symbols.intern(name))
+            .collect();
         context.sparse = settings.output_format == "sparse" || settings.input_format == "tag";
         let exclusive = settings
             .exclusive_data_type
             .iter()
             .filter_map(|(name, data_type)| {
                 // Offline the names were lower-cased when the model was trained.
-                let name = settings.header.iter().find(|header| header.to_lowercase() == *name).unwrap_or(name);
+                let name = settings
+                    .header
+                    .iter()
+                    .find(|header| header.to_lowercase() == *name)
+                    .unwrap_or(name);
                 Some((context.symbols.intern(name), Cast::of(data_type)))
             })
             .collect();
         let blank = match &settings.missing {
-            Some(missing) if !missing.tokens.is_empty() => Sentinels::new(&missing.tokens, semantics),
+            Some(missing) if !missing.tokens.is_empty() => {
+                Sentinels::new(&missing.tokens, semantics)
+            }
             Some(_) => Sentinels::new(DEFAULT_MISSING, semantics),
             None => Sentinels::new(BLANKS, semantics),
         };
@@ -266,7 +340,11 @@ impl FateDataTransform {
     }
 
     fn cast_of(&self, index: usize) -> Cast {
-        match self.exclusive.iter().find(|(column, _)| column.index() == index) {
+        match self
+            .exclusive
+            .iter()
+            .find(|(column, _)| column.index() == index)
+        {
             Some((_, cast)) => *cast,
             None => self.cast,
         }
@@ -320,7 +398,9 @@ impl FateDataTransform {
         }
         let Some(value) = cell.number() else { return };
         match cast {
-            _ if self.drops_tiny && value.abs() < super::forest::FLOAT_ZERO => *cell = Cell::ImplicitZero,
+            _ if self.drops_tiny && value.abs() < super::forest::FLOAT_ZERO => {
+                *cell = Cell::ImplicitZero
+            }
             Cast::Float32 => *cell = Cell::double(f64::from(value as f32)),
             Cast::Float64 | Cast::Integer | Cast::Text => {
                 if matches!(cell, Cell::Text(_)) {

@@ -17,7 +17,8 @@ struct Imputation {
 pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
     let meta: FeatureImputationMeta = source.meta()?;
     let param: FeatureImputationParam = source.param()?;
-    context.differs("FATE-Serving 2.1.7 skips FeatureImputation: missing features stay missing there");
+    context
+        .differs("FATE-Serving 2.1.7 skips FeatureImputation: missing features stay missing there");
     let imputer = meta.imputer_meta.unwrap_or_default();
     let values = param.imputer_param.unwrap_or_default();
     if !meta.need_run || !imputer.is_imputer {
@@ -30,24 +31,40 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
             continue;
         }
         let value = parse_double(text).ok_or_else(|| {
-            source.refuse(format!("the replacement {text:?} of column {name:?} is not a number"))
+            source.refuse(format!(
+                "the replacement {text:?} of column {name:?} is not a number"
+            ))
         })?;
         columns.push((context.symbols.intern(name), value));
     }
-    let kind_of = |index: usize| imputer.missing_value_type.get(index).map_or("str", String::as_str);
+    let kind_of = |index: usize| {
+        imputer
+            .missing_value_type
+            .get(index)
+            .map_or("str", String::as_str)
+    };
     let mut fills_nan = imputer.missing_value.is_empty();
     let mut tokens = Vec::new();
     for (index, token) in imputer.missing_value.iter().enumerate() {
         match (kind_of(index), parse_double(token)) {
             // Python loads these as None, which is what NaN features become before they are compared.
             ("none" | "None" | "NoneType" | "_NoneType", _) => fills_nan = true,
-            ("int" | "int64" | "long" | "float" | "float64" | "double", Some(value)) => tokens.push(value),
+            ("int" | "int64" | "long" | "float" | "float64" | "double", Some(value)) => {
+                tokens.push(value)
+            }
             ("float" | "float64" | "double", None) => fills_nan = true,
             _ => {}
         }
     }
     let detail = format!("fills {} columns", columns.len());
-    Ok(Part::transform(Imputation { fills_nan: fills_nan || tokens.iter().any(|token| token.is_nan()), tokens, columns }, detail))
+    Ok(Part::transform(
+        Imputation {
+            fills_nan: fills_nan || tokens.iter().any(|token| token.is_nan()),
+            tokens,
+            columns,
+        },
+        detail,
+    ))
 }
 
 impl Transform for Imputation {

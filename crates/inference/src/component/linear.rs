@@ -24,7 +24,12 @@ struct Sum {
 }
 
 impl Sum {
-    fn new(weight: &BTreeMap<String, f64>, header: &[String], intercept: f64, context: &mut Context<'_>) -> Self {
+    fn new(
+        weight: &BTreeMap<String, f64>,
+        header: &[String],
+        intercept: f64,
+        context: &mut Context<'_>,
+    ) -> Self {
         let mut terms: Vec<(Column, f64)> = Vec::with_capacity(weight.len());
         let listed = header.iter().filter_map(|name| weight.get_key_value(name));
         let unlisted = weight.iter().filter(|(name, _)| !header.contains(name));
@@ -49,7 +54,10 @@ impl Sum {
 }
 
 fn not_a_number() -> Fault {
-    Fault::new(ReturnCode::SYSTEM, "a feature of the linear model is missing or not a number")
+    Fault::new(
+        ReturnCode::SYSTEM,
+        "a feature of the linear model is missing or not a number",
+    )
 }
 
 /// How the merged sums become a score.
@@ -90,17 +98,26 @@ struct Logistic {
 fn logistic(source: &Source<'_>, context: &mut Context<'_>) -> Result<Logistic, Refusal> {
     let meta: LrModelMeta = source.meta()?;
     let param: LrModelParam = source.param()?;
-    refuse_encrypted(source, &meta.reveal_strategy, param.encrypted_weight.is_empty())?;
+    refuse_encrypted(
+        source,
+        &meta.reveal_strategy,
+        param.encrypted_weight.is_empty(),
+    )?;
     if !param.need_one_vs_rest || context.java() {
         if param.need_one_vs_rest {
             context.differs("FATE-Serving 2.1.7 ignores one-vs-rest and answers 0.5 for every row");
         }
         let sum = Sum::new(&param.weight, &param.header, param.intercept, context);
-        return Ok(Logistic { sums: vec![sum], classes: None });
+        return Ok(Logistic {
+            sums: vec![sum],
+            classes: None,
+        });
     }
     context.differs("FATE-Serving 2.1.7 ignores one-vs-rest and answers 0.5 for every row");
     let result = param.one_vs_rest_result.unwrap_or_default();
-    if result.completed_models.is_empty() || result.completed_models.len() != result.one_vs_rest_classes.len() {
+    if result.completed_models.is_empty()
+        || result.completed_models.len() != result.one_vs_rest_classes.len()
+    {
         return Err(source.refuse(format!(
             "one-vs-rest has {} models for {} classes",
             result.completed_models.len(),
@@ -110,11 +127,22 @@ fn logistic(source: &Source<'_>, context: &mut Context<'_>) -> Result<Logistic, 
     let mut sums = Vec::new();
     for model in &result.completed_models {
         refuse_encrypted(source, "", model.encrypted_weight.is_empty())?;
-        let header = if model.header.is_empty() { &param.header } else { &model.header };
+        let header = if model.header.is_empty() {
+            &param.header
+        } else {
+            &model.header
+        };
         sums.push(Sum::new(&model.weight, header, model.intercept, context));
     }
-    let classes = result.one_vs_rest_classes.into_iter().map(String::into_boxed_str).collect();
-    Ok(Logistic { sums, classes: Some(classes) })
+    let classes = result
+        .one_vs_rest_classes
+        .into_iter()
+        .map(String::into_boxed_str)
+        .collect();
+    Ok(Logistic {
+        sums,
+        classes: Some(classes),
+    })
 }
 
 fn refuse_encrypted(source: &Source<'_>, strategy: &str, plain: bool) -> Result<(), Refusal> {
@@ -126,66 +154,159 @@ fn refuse_encrypted(source: &Source<'_>, strategy: &str, plain: bool) -> Result<
     Ok(())
 }
 
-pub(crate) fn build_lr_guest(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
+pub(crate) fn build_lr_guest(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
     let Logistic { sums, classes } = logistic(source, context)?;
     let (kind, link) = match classes {
-        Some(classes) => (format!("one-vs-rest logistic regression of {} classes", classes.len()), Link::OneVsRest(classes)),
+        Some(classes) => (
+            format!(
+                "one-vs-rest logistic regression of {} classes",
+                classes.len()
+            ),
+            Link::OneVsRest(classes),
+        ),
         None => ("binary logistic regression".to_owned(), Link::Sigmoid),
     };
-    Ok(Part::guest(LinearGuest { sums, link, java: context.java() }, kind))
+    Ok(Part::guest(
+        LinearGuest {
+            sums,
+            link,
+            java: context.java(),
+        },
+        kind,
+    ))
 }
 
-pub(crate) fn build_lr_host(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
+pub(crate) fn build_lr_host(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
     let Logistic { sums, classes } = logistic(source, context)?;
-    let kind = if classes.is_some() { "one-vs-rest logistic regression" } else { "binary logistic regression" };
-    Ok(Part::host(LinearHost { sums, one_vs_rest: classes.is_some() }, kind))
+    let kind = if classes.is_some() {
+        "one-vs-rest logistic regression"
+    } else {
+        "binary logistic regression"
+    };
+    Ok(Part::host(
+        LinearHost {
+            sums,
+            one_vs_rest: classes.is_some(),
+        },
+        kind,
+    ))
 }
 
 fn linr(source: &Source<'_>, context: &mut Context<'_>) -> Result<Sum, Refusal> {
     let _meta: LinRModelMeta = source.meta()?;
     let param: LinRModelParam = source.param()?;
     refuse_encrypted(source, "", param.encrypted_weight.is_empty())?;
-    Ok(Sum::new(&param.weight, &param.header, param.intercept, context))
+    Ok(Sum::new(
+        &param.weight,
+        &param.header,
+        param.intercept,
+        context,
+    ))
 }
 
-pub(crate) fn build_linr_guest(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
+pub(crate) fn build_linr_guest(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
     let sums = vec![linr(source, context)?];
-    Ok(Part::guest(LinearGuest { sums, link: Link::Identity, java: false }, "linear regression"))
+    Ok(Part::guest(
+        LinearGuest {
+            sums,
+            link: Link::Identity,
+            java: false,
+        },
+        "linear regression",
+    ))
 }
 
-pub(crate) fn build_linr_host(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
+pub(crate) fn build_linr_host(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
     let sums = vec![linr(source, context)?];
-    Ok(Part::host(LinearHost { sums, one_vs_rest: false }, "linear regression"))
+    Ok(Part::host(
+        LinearHost {
+            sums,
+            one_vs_rest: false,
+        },
+        "linear regression",
+    ))
 }
 
-pub(crate) fn build_poisson_guest(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
+pub(crate) fn build_poisson_guest(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
     let meta: PoissonModelMeta = source.meta()?;
     let param: PoissonModelParam = source.param()?;
     if context.site.hosts.len() > 1 {
         return Err(source.refuse("FATE's Poisson regression has one host"));
     }
-    let exposure = (!meta.exposure_colname.is_empty()).then(|| context.symbols.intern(&meta.exposure_colname));
-    let sums = vec![Sum::new(&param.weight, &param.header, param.intercept, context)];
-    Ok(Part::guest(LinearGuest { sums, link: Link::Exposure(exposure), java: false }, "Poisson regression"))
+    let exposure =
+        (!meta.exposure_colname.is_empty()).then(|| context.symbols.intern(&meta.exposure_colname));
+    let sums = vec![Sum::new(
+        &param.weight,
+        &param.header,
+        param.intercept,
+        context,
+    )];
+    Ok(Part::guest(
+        LinearGuest {
+            sums,
+            link: Link::Exposure(exposure),
+            java: false,
+        },
+        "Poisson regression",
+    ))
 }
 
-pub(crate) fn build_poisson_host(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
+pub(crate) fn build_poisson_host(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
     let _meta: PoissonModelMeta = source.meta()?;
     let param: PoissonModelParam = source.param()?;
-    let sums = vec![Sum::new(&param.weight, &param.header, param.intercept, context)];
-    Ok(Part::host(LinearHost { sums, one_vs_rest: false }, "Poisson regression"))
+    let sums = vec![Sum::new(
+        &param.weight,
+        &param.header,
+        param.intercept,
+        context,
+    )];
+    Ok(Part::host(
+        LinearHost {
+            sums,
+            one_vs_rest: false,
+        },
+        "Poisson regression",
+    ))
 }
 
 fn columns(sums: &[Sum]) -> Vec<Column> {
-    sums.iter().flat_map(|sum| &sum.terms).map(|(column, _)| *column).collect()
+    sums.iter()
+        .flat_map(|sum| &sum.terms)
+        .map(|(column, _)| *column)
+        .collect()
 }
 
 impl GuestModel for LinearGuest {
     fn local(&self, row: &Row<'_>) -> Result<GuestLocal, Fault> {
         let local = match (&self.link, self.sums.as_slice()) {
-            (Link::Exposure(exposure), [sum]) => Local::Scaled { sum: sum.of(row)?, factor: exposure_of(*exposure, row)? },
+            (Link::Exposure(exposure), [sum]) => Local::Scaled {
+                sum: sum.of(row)?,
+                factor: exposure_of(*exposure, row)?,
+            },
             (_, [sum]) => Local::Sum(sum.of(row)?),
-            (_, sums) => Local::Sums(sums.iter().map(|sum| sum.of(row)).collect::<Result<_, _>>()?),
+            (_, sums) => Local::Sums(
+                sums.iter()
+                    .map(|sum| sum.of(row))
+                    .collect::<Result<_, _>>()?,
+            ),
         };
         Ok(GuestLocal(local))
     }
@@ -195,9 +316,18 @@ impl GuestModel for LinearGuest {
         struct Reply<T> {
             score: T,
         }
-        let bad = |error| Fault::new(ReturnCode::MERGE, format!("the score of host {party_id} is not a number: {error}"));
+        let bad = |error| {
+            Fault::new(
+                ReturnCode::MERGE,
+                format!("the score of host {party_id} is not a number: {error}"),
+            )
+        };
         let share = match self.link {
-            Link::OneVsRest(_) => Share::Sums(serde_json::from_str::<Reply<Vec<f64>>>(json).map_err(bad)?.score),
+            Link::OneVsRest(_) => Share::Sums(
+                serde_json::from_str::<Reply<Vec<f64>>>(json)
+                    .map_err(bad)?
+                    .score,
+            ),
             _ => Share::Sum(serde_json::from_str::<Reply<f64>>(json).map_err(bad)?.score),
         };
         Ok(Partial(share))
@@ -212,7 +342,12 @@ impl GuestModel for LinearGuest {
         let legacy: Option<Legacy> = serde_json::from_str(data).ok();
         match legacy.and_then(|legacy| legacy.prob) {
             Some(prob) => Ok(Partial(Share::Sum(prob))),
-            None => Err(Fault::new(ReturnCode::MERGE, format!("host data score is null: host {party_id} answered without the model's component"))),
+            None => Err(Fault::new(
+                ReturnCode::MERGE,
+                format!(
+                    "host data score is null: host {party_id} answered without the model's component"
+                ),
+            )),
         }
     }
 
@@ -226,20 +361,33 @@ impl GuestModel for LinearGuest {
 
     fn merge(&self, local: GuestLocal, partials: &[&Partial]) -> Result<Score, Fault> {
         match (local.0, &self.link) {
-            (Local::Sum(sum), Link::Sigmoid) => self.finite(sigmoid(add(sum, partials, 0)?)).map(Score::one),
-            (Local::Sum(sum), Link::Identity) => self.finite(add(sum, partials, 0)?).map(Score::one),
-            (Local::Scaled { sum, factor }, Link::Exposure(_)) => {
-                self.finite(add(sum, partials, 0)?.exp() * factor).map(Score::one)
+            (Local::Sum(sum), Link::Sigmoid) => {
+                self.finite(sigmoid(add(sum, partials, 0)?)).map(Score::one)
             }
-            (Local::Sum(sum), Link::OneVsRest(classes)) => self.one_vs_rest(&[sum], partials, classes),
-            (Local::Sums(sums), Link::OneVsRest(classes)) => self.one_vs_rest(&sums, partials, classes),
+            (Local::Sum(sum), Link::Identity) => {
+                self.finite(add(sum, partials, 0)?).map(Score::one)
+            }
+            (Local::Scaled { sum, factor }, Link::Exposure(_)) => self
+                .finite(add(sum, partials, 0)?.exp() * factor)
+                .map(Score::one),
+            (Local::Sum(sum), Link::OneVsRest(classes)) => {
+                self.one_vs_rest(&[sum], partials, classes)
+            }
+            (Local::Sums(sums), Link::OneVsRest(classes)) => {
+                self.one_vs_rest(&sums, partials, classes)
+            }
             _ => Err(Fault::new(ReturnCode::MERGE, "local result is invalid ")),
         }
     }
 }
 
 impl LinearGuest {
-    fn one_vs_rest(&self, sums: &[f64], partials: &[&Partial], classes: &[Box<str>]) -> Result<Score, Fault> {
+    fn one_vs_rest(
+        &self,
+        sums: &[f64],
+        partials: &[&Partial],
+        classes: &[Box<str>],
+    ) -> Result<Score, Fault> {
         let scores = sums
             .iter()
             .enumerate()
@@ -251,7 +399,10 @@ impl LinearGuest {
     /// NaN is no score. FATE-Serving 2.1.7 answers it with success (contract 02 F31), so `java` does.
     fn finite(&self, score: f64) -> Result<f64, Fault> {
         if score.is_nan() && !self.java {
-            return Err(Fault::new(ReturnCode::SYSTEM, "the score is not a number: a feature of the model is NaN"));
+            return Err(Fault::new(
+                ReturnCode::SYSTEM,
+                "the score is not a number: a feature of the model is NaN",
+            ));
         }
         Ok(score)
     }
@@ -279,14 +430,23 @@ fn exposure_of(column: Option<Column>, row: &Row<'_>) -> Result<f64, Fault> {
     row.cell(column)
         .number()
         .filter(|exposure| !exposure.is_nan())
-        .ok_or_else(|| Fault::new(ReturnCode::SYSTEM, "the exposure column is missing or not a number"))
+        .ok_or_else(|| {
+            Fault::new(
+                ReturnCode::SYSTEM,
+                "the exposure column is missing or not a number",
+            )
+        })
 }
 
 impl HostModel for LinearHost {
     fn partial(&self, row: &Row<'_>) -> Result<Partial, Fault> {
         let share = match self.sums.as_slice() {
             [sum] if !self.one_vs_rest => Share::Sum(finite_share(sum.of(row)?)?),
-            sums => Share::Sums(sums.iter().map(|sum| finite_share(sum.of(row)?)).collect::<Result<_, _>>()?),
+            sums => Share::Sums(
+                sums.iter()
+                    .map(|sum| finite_share(sum.of(row)?))
+                    .collect::<Result<_, _>>()?,
+            ),
         };
         Ok(Partial(share))
     }
@@ -311,5 +471,8 @@ fn finite_share(share: f64) -> Result<f64, Fault> {
     if share.is_finite() {
         return Ok(share);
     }
-    Err(Fault::new(ReturnCode::SYSTEM, "the host's partial score is not a finite number"))
+    Err(Fault::new(
+        ReturnCode::SYSTEM,
+        "the host's partial score is not a finite number",
+    ))
 }

@@ -9,7 +9,9 @@ use fate_domain::{fault::Fault, party::Role};
 use prost::Message;
 
 use crate::{
-    Buffers, GuestLocal, Partial, Refusal, Row, Score, Semantics, Site, Treatment, dsl::Dsl, dsl::FateVersion,
+    Buffers, GuestLocal, Partial, Refusal, Row, Score, Semantics, Site, Treatment,
+    dsl::Dsl,
+    dsl::FateVersion,
     symbols::{Column, Symbols},
 };
 
@@ -82,20 +84,35 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub(crate) fn transform(transform: impl Transform + 'static, detail: impl Into<String>) -> Self {
-        Part { built: Built::Transform(Box::new(transform)), detail: detail.into() }
+    pub(crate) fn transform(
+        transform: impl Transform + 'static,
+        detail: impl Into<String>,
+    ) -> Self {
+        Part {
+            built: Built::Transform(Box::new(transform)),
+            detail: detail.into(),
+        }
     }
 
     pub(crate) fn pass_through(detail: impl Into<String>) -> Self {
-        Part { built: Built::PassThrough, detail: detail.into() }
+        Part {
+            built: Built::PassThrough,
+            detail: detail.into(),
+        }
     }
 
     pub(crate) fn guest(model: impl GuestModel + 'static, kind: impl Into<String>) -> Self {
-        Part { built: Built::Guest(Box::new(model)), detail: kind.into() }
+        Part {
+            built: Built::Guest(Box::new(model)),
+            detail: kind.into(),
+        }
     }
 
     pub(crate) fn host(model: impl HostModel + 'static, kind: impl Into<String>) -> Self {
-        Part { built: Built::Host(Box::new(model)), detail: kind.into() }
+        Part {
+            built: Built::Host(Box::new(model)),
+            detail: kind.into(),
+        }
     }
 }
 
@@ -105,7 +122,11 @@ pub(crate) type Builder = fn(&Source<'_>, &mut Context<'_>) -> Result<Part, Refu
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Class {
     /// Served, with the place it takes in a pipeline.
-    Served { treatment: Treatment, build: Builder, java: InJava },
+    Served {
+        treatment: Treatment,
+        build: Builder,
+        java: InJava,
+    },
     /// No effect on a single row, in any version.
     Harmless,
     /// Known, and not servable.
@@ -121,39 +142,107 @@ pub(crate) enum InJava {
 }
 
 const fn transform(build: Builder, java: InJava) -> Class {
-    Class::Served { treatment: Treatment::Transform, build, java }
+    Class::Served {
+        treatment: Treatment::Transform,
+        build,
+        java,
+    }
 }
 
 const fn model(build: Builder, java: InJava) -> Class {
-    Class::Served { treatment: Treatment::Model, build, java }
+    Class::Served {
+        treatment: Treatment::Model,
+        build,
+        java,
+    }
 }
 
 /// Every class name that FATE 1.x writes, across versions (contract 02 A2.1).
 pub(crate) const CLASSES: &[(&str, Class)] = &[
-    ("DataIO", transform(data_transform::build_data_io, InJava::Known)),
-    ("DataTransform", transform(data_transform::build_data_transform, InJava::Known)),
-    ("FeatureImputation", transform(imputation::build, InJava::Unknown)),
+    (
+        "DataIO",
+        transform(data_transform::build_data_io, InJava::Known),
+    ),
+    (
+        "DataTransform",
+        transform(data_transform::build_data_transform, InJava::Known),
+    ),
+    (
+        "FeatureImputation",
+        transform(imputation::build, InJava::Unknown),
+    ),
     ("Scale", transform(scale::build, InJava::Known)),
-    ("HeteroFeatureBinning", transform(binning::build, InJava::Known)),
-    ("HeteroFeatureBinningGuest", transform(binning::build, InJava::Known)),
-    ("HeteroFeatureBinningHost", transform(binning::build, InJava::Known)),
-    ("HomoBinningClient", transform(binning::build, InJava::Unknown)),
+    (
+        "HeteroFeatureBinning",
+        transform(binning::build, InJava::Known),
+    ),
+    (
+        "HeteroFeatureBinningGuest",
+        transform(binning::build, InJava::Known),
+    ),
+    (
+        "HeteroFeatureBinningHost",
+        transform(binning::build, InJava::Known),
+    ),
+    (
+        "HomoBinningClient",
+        transform(binning::build, InJava::Unknown),
+    ),
     ("OneHotEncoder", transform(one_hot::build, InJava::Known)),
     ("HomoOneHotBase", transform(one_hot::build, InJava::Unknown)),
-    ("FeatureSelection", transform(selection::build, InJava::Known)),
-    ("HeteroFeatureSelectionGuest", transform(selection::build, InJava::Known)),
-    ("HeteroFeatureSelectionHost", transform(selection::build, InJava::Known)),
-    ("BaseHeteroFeatureSelection", transform(selection::build, InJava::Unknown)),
-    ("HeteroLRGuest", model(linear::build_lr_guest, InJava::Known)),
+    (
+        "FeatureSelection",
+        transform(selection::build, InJava::Known),
+    ),
+    (
+        "HeteroFeatureSelectionGuest",
+        transform(selection::build, InJava::Known),
+    ),
+    (
+        "HeteroFeatureSelectionHost",
+        transform(selection::build, InJava::Known),
+    ),
+    (
+        "BaseHeteroFeatureSelection",
+        transform(selection::build, InJava::Unknown),
+    ),
+    (
+        "HeteroLRGuest",
+        model(linear::build_lr_guest, InJava::Known),
+    ),
     ("HeteroLRHost", model(linear::build_lr_host, InJava::Known)),
-    ("HeteroLinRGuest", model(linear::build_linr_guest, InJava::Unknown)),
-    ("HeteroLinRHost", model(linear::build_linr_host, InJava::Unknown)),
-    ("HeteroPoissonGuest", model(linear::build_poisson_guest, InJava::Unknown)),
-    ("HeteroPoissonHost", model(linear::build_poisson_host, InJava::Unknown)),
-    ("HeteroSecureBoostingTreeGuest", model(forest::build_guest, InJava::Known)),
-    ("HeteroSecureBoostingTreeHost", model(forest::build_host, InJava::Known)),
-    ("HeteroFastSecureBoostingTreeGuest", model(forest::build_guest, InJava::Unknown)),
-    ("HeteroFastSecureBoostingTreeHost", model(forest::build_host, InJava::Unknown)),
+    (
+        "HeteroLinRGuest",
+        model(linear::build_linr_guest, InJava::Unknown),
+    ),
+    (
+        "HeteroLinRHost",
+        model(linear::build_linr_host, InJava::Unknown),
+    ),
+    (
+        "HeteroPoissonGuest",
+        model(linear::build_poisson_guest, InJava::Unknown),
+    ),
+    (
+        "HeteroPoissonHost",
+        model(linear::build_poisson_host, InJava::Unknown),
+    ),
+    (
+        "HeteroSecureBoostingTreeGuest",
+        model(forest::build_guest, InJava::Known),
+    ),
+    (
+        "HeteroSecureBoostingTreeHost",
+        model(forest::build_host, InJava::Known),
+    ),
+    (
+        "HeteroFastSecureBoostingTreeGuest",
+        model(forest::build_guest, InJava::Unknown),
+    ),
+    (
+        "HeteroFastSecureBoostingTreeHost",
+        model(forest::build_host, InJava::Unknown),
+    ),
     ("IntersectGuest", Class::Harmless),
     ("IntersectHost", Class::Harmless),
     ("Evaluation", Class::Harmless),
@@ -170,16 +259,34 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
     ("HomoDataSplitHost", Class::Harmless),
     ("PositiveUnlabeled", Class::Harmless),
     ("Reader", Class::Harmless),
-    ("HeteroNNGuest", Class::Unservable("hetero neural networks take two encrypted round trips")),
-    ("HeteroNNHost", Class::Unservable("hetero neural networks take two encrypted round trips")),
-    ("HomoNNClient", Class::Unservable("its network is pickled torch code")),
-    ("FTLGuest", Class::Unservable("transfer learning needs a neural network runtime")),
-    ("FTLHost", Class::Unservable("transfer learning needs a neural network runtime")),
+    (
+        "HeteroNNGuest",
+        Class::Unservable("hetero neural networks take two encrypted round trips"),
+    ),
+    (
+        "HeteroNNHost",
+        Class::Unservable("hetero neural networks take two encrypted round trips"),
+    ),
+    (
+        "HomoNNClient",
+        Class::Unservable("its network is pickled torch code"),
+    ),
+    (
+        "FTLGuest",
+        Class::Unservable("transfer learning needs a neural network runtime"),
+    ),
+    (
+        "FTLHost",
+        Class::Unservable("transfer learning needs a neural network runtime"),
+    ),
 ];
 
 /// How `class` is served; none for a name that no FATE version writes.
 pub(crate) fn class(name: &str) -> Option<Class> {
-    CLASSES.iter().find(|(class, _)| *class == name).map(|(_, class)| *class)
+    CLASSES
+        .iter()
+        .find(|(class, _)| *class == name)
+        .map(|(_, class)| *class)
 }
 
 /// A component with its buffers.
@@ -196,9 +303,16 @@ const FILLER: &[u8] = b"\x0a\x03set";
 
 impl<'a> Source<'a> {
     pub(crate) fn new(name: &'a str, class: &'a str, buffers: &'a Buffers) -> Self {
-        let mut source = Source { name, class, meta: None, param: None };
+        let mut source = Source {
+            name,
+            class,
+            meta: None,
+            param: None,
+        };
         for (key, bytes) in buffers {
-            let Some(message) = message_of(key, name) else { continue };
+            let Some(message) = message_of(key, name) else {
+                continue;
+            };
             if message.ends_with("Meta") {
                 source.meta = Some((message, bytes.clone()));
             } else if message.ends_with("Param") {
@@ -220,14 +334,19 @@ impl<'a> Source<'a> {
         self.param.is_some()
     }
 
-    fn decode<M: Message + Default>(&self, suffix: &str, buffer: Option<&(&str, Bytes)>) -> Result<M, Refusal> {
+    fn decode<M: Message + Default>(
+        &self,
+        suffix: &str,
+        buffer: Option<&(&str, Bytes)>,
+    ) -> Result<M, Refusal> {
         let Some((message, bytes)) = buffer else {
             return Err(self.refuse(format!("the model has no …{suffix} buffer for it")));
         };
         if bytes.as_ref() == FILLER {
             return Ok(M::default());
         }
-        M::decode(bytes.clone()).map_err(|error| self.refuse(format!("its buffer {message} is corrupt: {error}")))
+        M::decode(bytes.clone())
+            .map_err(|error| self.refuse(format!("its buffer {message} is corrupt: {error}")))
     }
 
     pub(crate) fn refuse(&self, reason: impl Into<String>) -> Refusal {
@@ -237,7 +356,10 @@ impl<'a> Source<'a> {
 
 /// `HeteroLRMeta` of the key `hetero_lr_0.model:HeteroLRMeta`, if the key belongs to `component`.
 fn message_of<'a>(key: &'a str, component: &str) -> Option<&'a str> {
-    key.strip_prefix(component)?.strip_prefix('.')?.rsplit(':').next()
+    key.strip_prefix(component)?
+        .strip_prefix('.')?
+        .rsplit(':')
+        .next()
 }
 
 /// What builders know and collect besides their own buffers.
@@ -277,8 +399,14 @@ mod tests {
 
     #[test]
     fn keys_belong_to_the_component_they_name() {
-        assert_eq!(message_of("hetero_lr_0.model:LRModelMeta", "hetero_lr_0"), Some("LRModelMeta"));
-        assert_eq!(message_of("hetero_lr_0.model:LRModelMeta", "hetero_lr"), None);
+        assert_eq!(
+            message_of("hetero_lr_0.model:LRModelMeta", "hetero_lr_0"),
+            Some("LRModelMeta")
+        );
+        assert_eq!(
+            message_of("hetero_lr_0.model:LRModelMeta", "hetero_lr"),
+            None
+        );
         assert_eq!(message_of("a.b.model:XParam", "a.b"), Some("XParam"));
     }
 

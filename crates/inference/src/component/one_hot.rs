@@ -51,18 +51,35 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         // A column without categories only vanishes.
         if let Some(map) = param.col_map.get(name) {
             if map.values.len() != map.transformed_headers.len() {
-                return Err(source.refuse(format!("column {name:?} has {} values and {} headers", map.values.len(), map.transformed_headers.len())));
+                return Err(source.refuse(format!(
+                    "column {name:?} has {} values and {} headers",
+                    map.values.len(),
+                    map.transformed_headers.len()
+                )));
             }
             for (value, header) in map.values.iter().zip(&map.transformed_headers) {
-                let Some(key) = key_of(value, context.java()) else { break };
-                categories.push(Category { key, output: context.symbols.intern(header) });
+                let Some(key) = key_of(value, context.java()) else {
+                    break;
+                };
+                categories.push(Category {
+                    key,
+                    output: context.symbols.intern(header),
+                });
             }
         }
         columns.push(Encoded { column, categories });
     }
-    context.differs("FATE-Serving 2.1.7 encodes every feature that is not an integer token as category 0");
+    context.differs(
+        "FATE-Serving 2.1.7 encodes every feature that is not an integer token as category 0",
+    );
     let detail = format!("{} columns", columns.len());
-    Ok(Part::transform(OneHot { columns, java: context.java() }, detail))
+    Ok(Part::transform(
+        OneHot {
+            columns,
+            java: context.java(),
+        },
+        detail,
+    ))
 }
 
 /// Java stops a column at the first category that is no integer; offline a category is a Python literal or text.
@@ -82,8 +99,15 @@ impl Transform for OneHot {
             }
             let java_key = Key::Java(cell.java_int().unwrap_or(0));
             for category in &encoded.categories {
-                let hit = if self.java { category.key == java_key } else { category.key.offline_matches(&cell) };
-                row.set(category.output, Cell::Number(f64::from(u8::from(hit)), Spelling::Double));
+                let hit = if self.java {
+                    category.key == java_key
+                } else {
+                    category.key.offline_matches(&cell)
+                };
+                row.set(
+                    category.output,
+                    Cell::Number(f64::from(u8::from(hit)), Spelling::Double),
+                );
             }
         }
         Ok(())

@@ -45,20 +45,37 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         let how = if method == "min_max_scale" {
             let range = upper - lower;
             if !context.java() && range < 0.0 {
-                return Err(source.refuse(format!("the upper bound of column {name:?} is below its lower bound")));
+                return Err(source.refuse(format!(
+                    "the upper bound of column {name:?} is below its lower bound"
+                )));
             }
             if range.abs() < NO_RANGE {
                 context.differs(format!("column {name:?} is constant: FATE-Serving 2.1.7 scales values above it to 1, FATE to about 0"));
             }
             How::MinMax { range }
         } else {
-            How::Standard { mean: scale.mean, std: if scale.std == 0.0 { 1.0 } else { scale.std } }
+            How::Standard {
+                mean: scale.mean,
+                std: if scale.std == 0.0 { 1.0 } else { scale.std },
+            }
         };
-        columns.push(Scaled { column: context.symbols.intern(name), upper, lower, how });
+        columns.push(Scaled {
+            column: context.symbols.intern(name),
+            upper,
+            lower,
+            how,
+        });
     }
     let detail = format!("{method} of {} columns", columns.len());
     let rounds = !context.java() && context.version() <= FateVersion(1, 4, 0);
-    Ok(Part::transform(Scale { columns, java: context.java(), rounds }, detail))
+    Ok(Part::transform(
+        Scale {
+            columns,
+            java: context.java(),
+            rounds,
+        },
+        detail,
+    ))
 }
 
 impl Transform for Scale {
@@ -74,7 +91,11 @@ impl Transform for Scale {
                 }
                 return Err(not_a_number());
             };
-            let mut value = if self.java { scaled.java(value) } else { scaled.fate(value) };
+            let mut value = if self.java {
+                scaled.java(value)
+            } else {
+                scaled.fate(value)
+            };
             if self.rounds {
                 value = (value * 1e6).round_ties_even() / 1e6;
             }
@@ -85,14 +106,19 @@ impl Transform for Scale {
 }
 
 fn not_a_number() -> Fault {
-    Fault::new(ReturnCode::SYSTEM, "a feature that is scaled is not a number")
+    Fault::new(
+        ReturnCode::SYSTEM,
+        "a feature that is scaled is not a number",
+    )
 }
 
 impl Scaled {
     fn fate(&self, value: f64) -> f64 {
         let value = self.clip(value);
         match self.how {
-            How::MinMax { range } => (value - self.lower) / if range.abs() < NO_RANGE { 1.0 } else { range },
+            How::MinMax { range } => {
+                (value - self.lower) / if range.abs() < NO_RANGE { 1.0 } else { range }
+            }
             How::Standard { mean, std } => (value - mean) / std,
         }
     }

@@ -20,9 +20,18 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         return Ok(Part::pass_through("switched off"));
     }
     let left = param.final_left_cols.unwrap_or_default().left_cols;
-    let kept: Vec<_> = left.iter().filter(|(_, kept)| **kept).map(|(name, _)| context.symbols.intern(name)).collect();
+    let kept: Vec<_> = left
+        .iter()
+        .filter(|(_, kept)| **kept)
+        .map(|(name, _)| context.symbols.intern(name))
+        .collect();
     let detail = format!("keeps {} of {} columns", kept.len(), left.len());
-    Ok(Part::transform(Selection { keep: bitmap(kept.into_iter()) }, detail))
+    Ok(Part::transform(
+        Selection {
+            keep: bitmap(kept.into_iter()),
+        },
+        detail,
+    ))
 }
 
 impl Transform for Selection {

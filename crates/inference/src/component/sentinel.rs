@@ -16,10 +16,23 @@ pub(crate) struct Sentinels {
 }
 
 impl Sentinels {
-    pub(crate) fn new<T: AsRef<str>>(tokens: impl IntoIterator<Item = T>, semantics: Semantics) -> Self {
-        let texts: BTreeSet<Box<str>> = tokens.into_iter().map(|token| token.as_ref().into()).collect();
-        let numbers = texts.iter().filter_map(|token| parse_double(token)).collect();
-        Sentinels { texts, numbers, semantics }
+    pub(crate) fn new<T: AsRef<str>>(
+        tokens: impl IntoIterator<Item = T>,
+        semantics: Semantics,
+    ) -> Self {
+        let texts: BTreeSet<Box<str>> = tokens
+            .into_iter()
+            .map(|token| token.as_ref().into())
+            .collect();
+        let numbers = texts
+            .iter()
+            .filter_map(|token| parse_double(token))
+            .collect();
+        Sentinels {
+            texts,
+            numbers,
+            semantics,
+        }
     }
 
     /// Whether the cell's value is one of the tokens. Absent cells and nulls are the caller's business.
@@ -36,13 +49,17 @@ impl Sentinels {
 
     /// Offline every value is text; a number sent as JSON meets a token that names the same number.
     fn has_number(&self, value: f64, spelling: &Spelling<'_>) -> bool {
-        self.numbers.iter().any(|number| number.to_bits() == value.to_bits() || *number == value)
+        self.numbers
+            .iter()
+            .any(|number| number.to_bits() == value.to_bits() || *number == value)
             || matches!(spelling, Spelling::Token(token) if self.has_text(token))
     }
 
     /// Printing a double is dear; no token can match it unless one parses to the same number.
     fn may_match_number(&self, value: f64) -> bool {
-        self.numbers.iter().any(|number| *number == value || (number.is_nan() && value.is_nan()))
+        self.numbers
+            .iter()
+            .any(|number| *number == value || (number.is_nan() && value.is_nan()))
             || (!value.is_finite() && !self.texts.is_empty())
     }
 
@@ -51,7 +68,10 @@ impl Sentinels {
     }
 
     fn has_lower_case(&self, text: &str) -> bool {
-        if text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+        if text
+            .bytes()
+            .any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
+        {
             self.texts.contains(text.to_lowercase().as_str())
         } else {
             self.texts.contains(text)

@@ -35,9 +35,13 @@ struct Entry {
 
 /// `part` is e.g. `guest_9999`.
 pub fn golden(set: &str, part: &str) -> Golden {
-    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(set).join(part);
+    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../models")
+        .join(set)
+        .join(part);
     let index = folder.join("index.json");
-    let text = fs::read_to_string(&index).unwrap_or_else(|cause| panic!("{}: {cause}", index.display()));
+    let text =
+        fs::read_to_string(&index).unwrap_or_else(|cause| panic!("{}: {cause}", index.display()));
     let index: Index = serde_json::from_str(&text).unwrap();
     let buffers = index.models.iter().map(|entry| {
         let bytes = fs::read(folder.join(&entry.file)).unwrap();
@@ -63,13 +67,19 @@ impl Golden {
     /// The same model under another version.
     pub fn renamed(&self, table_name: &str) -> Golden {
         let key = ModelKey::new(table_name, &self.key.namespace);
-        Golden { key, ..self.clone() }
+        Golden {
+            key,
+            ..self.clone()
+        }
     }
 
     /// A model that no core accepts: its pipeline is cut off.
     pub fn broken(&self) -> Golden {
         let mut broken = self.clone();
-        let pipeline = broken.buffers.get_mut("pipeline.pipeline:Pipeline").unwrap();
+        let pipeline = broken
+            .buffers
+            .get_mut("pipeline.pipeline:Pipeline")
+            .unwrap();
         *pipeline = pipeline.slice(..pipeline.len() / 2);
         broken
     }
@@ -77,7 +87,9 @@ impl Golden {
     /// With a mark that no component reads, to tell two contents of one model apart.
     pub fn marked(&self, mark: &str) -> Golden {
         let mut marked = self.clone();
-        marked.buffers.insert(MARK.to_owned(), mark.to_owned().into());
+        marked
+            .buffers
+            .insert(MARK.to_owned(), mark.to_owned().into());
         marked
     }
 }
@@ -90,14 +102,22 @@ pub fn cache_json(buffers: &Buffers) -> String {
     use base64::Engine as _;
     let members: Vec<String> = buffers
         .iter()
-        .map(|(name, bytes)| format!("\"{name}\":\"{}\"", base64::engine::general_purpose::STANDARD.encode(bytes)))
+        .map(|(name, bytes)| {
+            format!(
+                "\"{name}\":\"{}\"",
+                base64::engine::general_purpose::STANDARD.encode(bytes)
+            )
+        })
         .collect();
     format!("{{{}}}", members.join(","))
 }
 
 /// FATE-Flow's answer.
 pub fn transfer_json(buffers: &Buffers) -> String {
-    format!("{{\"data\":{},\"retcode\":0,\"retmsg\":\"success\"}}\n", cache_json(buffers))
+    format!(
+        "{{\"data\":{},\"retcode\":0,\"retmsg\":\"success\"}}\n",
+        cache_json(buffers)
+    )
 }
 
 /// A publishLoad of guest 9999 and host 10000, as FATE-Flow 1.11 sends it, for the party of `own`.
@@ -111,8 +131,15 @@ pub fn load_request(own: &Golden, load_type: &str, file_path: &str) -> PublishRe
     );
     let other = ModelKey::new(&own.key.table_name, other_namespace);
     PublishRequest {
-        local: Some(LocalInfo { role: own.role.clone(), party_id: own.party_id.clone(), ..LocalInfo::default() }),
-        role: HashMap::from([parties(&own.role, &own.party_id), parties(other_role, other_party)]),
+        local: Some(LocalInfo {
+            role: own.role.clone(),
+            party_id: own.party_id.clone(),
+            ..LocalInfo::default()
+        }),
+        role: HashMap::from([
+            parties(&own.role, &own.party_id),
+            parties(other_role, other_party),
+        ]),
         model: HashMap::from([
             model_info(&own.role, &own.party_id, &own.key),
             model_info(other_role, other_party, &other),
@@ -131,10 +158,23 @@ pub fn bind_request(own: &Golden, service_id: &str) -> PublishRequest {
 }
 
 fn parties(role: &str, party_id: &str) -> (String, Party) {
-    (role.to_owned(), Party { party_id: vec![party_id.to_owned()] })
+    (
+        role.to_owned(),
+        Party {
+            party_id: vec![party_id.to_owned()],
+        },
+    )
 }
 
 fn model_info(role: &str, party_id: &str, key: &ModelKey) -> (String, RoleModelInfo) {
-    let info = ModelInfo { table_name: key.table_name.clone(), namespace: key.namespace.clone() };
-    (role.to_owned(), RoleModelInfo { role_model_info: HashMap::from([(party_id.to_owned(), info)]) })
+    let info = ModelInfo {
+        table_name: key.table_name.clone(),
+        namespace: key.namespace.clone(),
+    };
+    (
+        role.to_owned(),
+        RoleModelInfo {
+            role_model_info: HashMap::from([(party_id.to_owned(), info)]),
+        },
+    )
 }

@@ -141,8 +141,8 @@ impl Config {
             }],
         };
         let bytes = std::fs::read(path).map_err(|e| whole(format!("cannot be read: {e}"), None))?;
-        let parsed = properties::parse(&bytes)
-            .map_err(|e| whole(e.message.clone(), Some(e.line)))?;
+        let parsed =
+            properties::parse(&bytes).map_err(|e| whole(e.message.clone(), Some(e.line)))?;
         let entries = parsed
             .iter()
             .map(|entry| Entry {

@@ -174,7 +174,11 @@ fn every_wrong_value_is_named_with_its_line_and_key() {
 #[test]
 fn a_missing_or_malformed_file_is_named() {
     let missing = Config::from_file(Path::new("/nonexistent/x.properties")).unwrap_err();
-    assert!(missing.to_string().starts_with("/nonexistent/x.properties: "));
+    assert!(
+        missing
+            .to_string()
+            .starts_with("/nonexistent/x.properties: ")
+    );
     let malformed = read("port=8000\nproxy=\\u12\n").unwrap_err();
     assert_eq!(malformed.problems[0].line, Some(2));
 }
@@ -190,7 +194,8 @@ fn values_are_trimmed_and_the_last_one_wins() {
 
 #[test]
 fn unknown_keys_are_warned_of_with_the_nearest_known_one() {
-    let config = read("feature.single.adatpor=x\nlogging.level.root=INFO\nproxi=a:1\nzzz=1\n").unwrap();
+    let config =
+        read("feature.single.adatpor=x\nlogging.level.root=INFO\nproxi=a:1\nzzz=1\n").unwrap();
     let warnings = notes_of(&config, Level::Warning);
     assert_eq!(warnings.len(), 4, "{warnings:?}");
     assert!(warnings[0].ends_with("did you mean feature.single.adaptor?"));
@@ -217,7 +222,9 @@ fn a_node_without_routes_is_told_so() {
     let text = "neither proxy nor federation.hosts is set";
     let has_note = |config: &Config| config.notes().iter().any(|note| note.text.contains(text));
     assert!(has_note(&read("").unwrap()));
-    assert!(!has_note(&read("federation.hosts=10000=127.0.0.1:8001").unwrap()));
+    assert!(!has_note(
+        &read("federation.hosts=10000=127.0.0.1:8001").unwrap()
+    ));
     assert!(!has_note(&read("proxy=127.0.0.1:8879").unwrap()));
 }
 

@@ -82,9 +82,7 @@ impl FromStr for Address {
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
             Some(literal) => {
-                literal
-                    .parse::<std::net::Ipv6Addr>()
-                    .map_err(|_| wrong())?;
+                literal.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
                 literal
             }
             None if host.contains(':') => return Err(wrong()),
@@ -257,7 +255,16 @@ mod tests {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
         }
         for text in [
-            "", ":80", "host", "host:", "host:0", "host:65536", "::1:80", "[x]:1", "a/b:1", "a b:1",
+            "",
+            ":80",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "::1:80",
+            "[x]:1",
+            "a/b:1",
+            "a b:1",
             "[]:1",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");

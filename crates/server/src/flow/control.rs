@@ -193,7 +193,8 @@ impl FlowControl {
         let fresh = Resource::shared(name, f64::NAN);
         self.resources.rcu(|resources| {
             let mut more = HashMap::clone(resources);
-            more.entry(name.into()).or_insert_with(|| Arc::clone(&fresh));
+            more.entry(name.into())
+                .or_insert_with(|| Arc::clone(&fresh));
             more
         });
         let resources = self.resources.load();
@@ -285,7 +286,10 @@ mod tests {
     fn a_limit_blocks_within_the_second_and_lets_pass_after_it() {
         let (control, now, _directory) = control();
         control.set_limit("I_x", 2.5).unwrap();
-        assert_eq!([1, 1, 1].map(|n| control.pass("I_x", n)), [true, true, false]);
+        assert_eq!(
+            [1, 1, 1].map(|n| control.pass("I_x", n)),
+            [true, true, false]
+        );
         now.store(999, Ordering::Relaxed);
         assert!(!control.pass("I_x", 1));
         now.store(1000, Ordering::Relaxed);
@@ -363,7 +367,11 @@ mod tests {
         control.pass("I_x", 1);
         control.set_limit("M_ruled", 3.0).unwrap();
         control.retain_models(|name| name == "M_new");
-        let mut names: Vec<_> = control.rates().iter().map(|r| r.resource.to_string()).collect();
+        let mut names: Vec<_> = control
+            .rates()
+            .iter()
+            .map(|r| r.resource.to_string())
+            .collect();
         names.sort();
         assert_eq!(names, ["I_x", "M_new", "M_ruled"]);
     }

@@ -73,9 +73,16 @@ impl Metrics {
             return Samples::NoneSince;
         };
         let mut found: Vec<MetricNode> = Vec::new();
-        for node in nodes.range(start..).filter(|n| n.resource.starts_with("I_")) {
+        for node in nodes
+            .range(start..)
+            .filter(|n| n.resource.starts_with("I_"))
+        {
             let is_full = found.len() >= ALL_SOURCES_LINES;
-            if is_full && found.last().is_some_and(|last| second(last) != second(node)) {
+            if is_full
+                && found
+                    .last()
+                    .is_some_and(|last| second(last) != second(node))
+            {
                 break;
             }
             found.push(node.clone());
@@ -84,7 +91,13 @@ impl Metrics {
     }
 
     /// One resource between two moments, both seconds included. `kind` is the resource prefix, `I_` or `M_`.
-    pub(crate) fn of_source(&self, kind: &str, source: &str, begin_ms: i64, end_ms: i64) -> Samples {
+    pub(crate) fn of_source(
+        &self,
+        kind: &str,
+        source: &str,
+        begin_ms: i64,
+        end_ms: i64,
+    ) -> Samples {
         let nodes = self.nodes.lock();
         let Some(start) = start_of(&nodes, kind, begin_ms) else {
             return Samples::NoneSince;
@@ -158,7 +171,10 @@ mod tests {
         assert_eq!(count(&metrics.of_source("M_", "M_m", 0, 9_999)), 10);
         assert_eq!(count(&metrics.of_source("M_", "", 0, 9_999)), 0);
         assert_eq!(count(&metrics.of_source("M_", "I_a", 0, 9_999)), 0);
-        assert_eq!(metrics.of_source("I_", "I_a", 10_000, 20_000), Samples::NoneSince);
+        assert_eq!(
+            metrics.of_source("I_", "I_a", 10_000, 20_000),
+            Samples::NoneSince
+        );
     }
 
     #[test]

@@ -5,6 +5,6 @@ mod metrics;
 mod rules_file;
 mod window;
 
-pub use control::FlowControl;
 pub(crate) use control::Clock;
+pub use control::FlowControl;
 pub(crate) use metrics::{Metrics, Samples};

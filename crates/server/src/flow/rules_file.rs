@@ -55,7 +55,10 @@ fn limit_of(rule: StoredRule) -> Option<(String, f64)> {
     match limit.filter(|limit| !limit.is_nan()) {
         Some(limit) => Some((rule.source, limit)),
         None => {
-            tracing::warn!(source = rule.source, "flow rule has no numeric allow_qps, skipped");
+            tracing::warn!(
+                source = rule.source,
+                "flow rule has no numeric allow_qps, skipped"
+            );
             None
         }
     }
@@ -106,7 +109,10 @@ mod tests {
             ("", 0),
             ("{", 0),
             ("{}", 0),
-            (r#"[{"source":"a","allow_qps":null},{"source":"b","allow_qps":"1.5"}]"#, 1),
+            (
+                r#"[{"source":"a","allow_qps":null},{"source":"b","allow_qps":"1.5"}]"#,
+                1,
+            ),
             (r#"[{"source":"a","allow_qps":"NaN"}]"#, 0),
         ] {
             fs::write(&path, text).unwrap();

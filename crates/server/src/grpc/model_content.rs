@@ -29,7 +29,11 @@ pub(super) fn describe(
         content: html_escaped(&content(model, &service_ids, details.allow_qps)),
         index: details.index,
         model_processor_ext: Some(ModelProcessorExt {
-            nodes: if details.with_nodes { nodes(model) } else { Vec::new() },
+            nodes: if details.with_nodes {
+                nodes(model)
+            } else {
+                Vec::new()
+            },
         }),
         resource_adress: model.resource_address.clone().unwrap_or_default(),
         service_ids,

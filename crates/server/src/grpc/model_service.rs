@@ -64,7 +64,9 @@ impl ModelService for Edge {
     ) -> Result<Response<QueryModelResponse>, Status> {
         let request = request.into_inner();
         let work = async { Ok(query(&self.node, &request)) };
-        let outcome = self.managed(entry("I_QUERY_MODEL", "queryModel"), work).await;
+        let outcome = self
+            .managed(entry("I_QUERY_MODEL", "queryModel"), work)
+            .await;
         Ok(Response::new(match outcome {
             Ok(model_infos) => QueryModelResponse {
                 model_infos,
@@ -114,7 +116,9 @@ impl ModelService for Edge {
     ) -> Result<Response<FetchModelResponse>, Status> {
         let request = request.into_inner();
         let work = fetch(&self.node, &request);
-        let outcome = self.managed(entry("I_FETCH_MODEL", "fetchModel"), work).await;
+        let outcome = self
+            .managed(entry("I_FETCH_MODEL", "fetchModel"), work)
+            .await;
         let (status_code, message) = match outcome {
             Ok(()) => (0, "success".to_owned()),
             Err(fault) => (fault.code.0, fault.message),

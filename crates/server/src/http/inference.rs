@@ -178,12 +178,22 @@ mod tests {
     #[test]
     fn malformed_requests_are_told_apart() {
         for text in [
-            "", "null", "[]", "{", r#"{"head":[]}"#, r#"{"body":1}"#, r#"{"head":{},}"#,
-            r#"{"head":{"serviceId":12}}"#, r#"{"head":{"appid":{}}}"#,
+            "",
+            "null",
+            "[]",
+            "{",
+            r#"{"head":[]}"#,
+            r#"{"body":1}"#,
+            r#"{"head":{},}"#,
+            r#"{"head":{"serviceId":12}}"#,
+            r#"{"head":{"appid":{}}}"#,
         ] {
             assert_eq!(flat(text), None, "{text}");
         }
-        assert_eq!(flattened(b"{\"head\":{\"a\":\"\xff\"}}", String::new()), None);
+        assert_eq!(
+            flattened(b"{\"head\":{\"a\":\"\xff\"}}", String::new()),
+            None
+        );
     }
 
     #[test]

@@ -179,7 +179,9 @@ fn invalid(message: &str) -> Fault {
 
 /// `GET /server/alterSysLogLevel/{level}`
 pub(super) async fn system_log_level(State(node): Edge, Path(level): Path<String>) -> Response {
-    changed(&node, &level, "everything", |levels| levels.set_root(&level))
+    changed(&node, &level, "everything", |levels| {
+        levels.set_root(&level)
+    })
 }
 
 /// `GET /server/alterPkgLogLevel?level=&pkgName=`

@@ -83,7 +83,8 @@ impl ObjectWriter {
         if self.text.len() > 1 {
             self.text.push(',');
         }
-        self.text.push_str(&serde_json::Value::from(name).to_string());
+        self.text
+            .push_str(&serde_json::Value::from(name).to_string());
         self.text.push(':');
         self.text.push_str(value);
     }
@@ -116,7 +117,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error() {
-        for text in ["", "null", "[]", "1", "{", r#"{"a":}"#, r#"{"a":1,}"#, r#"{"a":NaN}"#] {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "1",
+            "{",
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":NaN}"#,
+        ] {
             assert!(RawObject::parse(text).is_err(), "{text}");
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use fate_domain::party::Role;
-use fate_proto::buffer::{BoostingTreeModelMeta, BoostingTreeModelParam, DecisionTreeModelParam, NodeParam};
+use fate_proto::buffer::{
+    BoostingTreeModelMeta, BoostingTreeModelParam, DecisionTreeModelParam, NodeParam,
+};
 
 use super::{
     FLOAT_ZERO, Features, Node, Owner, Trees, ValueRule,
@@ -42,9 +44,24 @@ pub(crate) fn build_guest(source: &Source<'_>, context: &mut Context<'_>) -> Res
     let trees = builder.finish();
     let scoring = Scoring::new(source, context, &model.meta, &model.param)?;
     let leaves = Leaves::new(source, &model.meta, model.trees(), &trees, scoring.width())?;
-    let kind = format!("SecureBoost {}, {}{} trees", scoring.kind(), model.strategy_name(), trees.len());
+    let kind = format!(
+        "SecureBoost {}, {}{} trees",
+        scoring.kind(),
+        model.strategy_name(),
+        trees.len()
+    );
     let hosts = context.site.hosts.len();
-    Ok(Part::guest(ForestGuest { component: source.name.into(), trees, leaves, scoring, owned_by_host: local_trees, hosts }, kind))
+    Ok(Part::guest(
+        ForestGuest {
+            component: source.name.into(),
+            trees,
+            leaves,
+            scoring,
+            owned_by_host: local_trees,
+            hosts,
+        },
+        kind,
+    ))
 }
 
 pub(crate) fn build_host(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
@@ -59,8 +76,16 @@ pub(crate) fn build_host(source: &Source<'_>, context: &mut Context<'_>) -> Resu
         }
     }
     let trees = builder.finish();
-    let own = trees.nodes.iter().filter(|node| matches!(node, Node::Own { .. })).count();
-    let kind = format!("SecureBoost {}{} trees, {own} nodes decided here", model.strategy_name(), trees.len());
+    let own = trees
+        .nodes
+        .iter()
+        .filter(|node| matches!(node, Node::Own { .. }))
+        .count();
+    let kind = format!(
+        "SecureBoost {}{} trees, {own} nodes decided here",
+        model.strategy_name(),
+        trees.len()
+    );
     Ok(Part::host(ForestHost::new(trees, mix), kind))
 }
 
@@ -83,10 +108,18 @@ impl Model {
     fn read(source: &Source<'_>, context: &mut Context<'_>) -> Result<Self, Refusal> {
         let meta: BoostingTreeModelMeta = source.meta()?;
         let param: BoostingTreeModelParam = source.param()?;
-        let model = Model { meta, param, java: context.java() };
+        let model = Model {
+            meta,
+            param,
+            java: context.java(),
+        };
         let trees = usize::try_from(model.param.tree_num).unwrap_or(0);
         if trees == 0 || trees > model.param.trees.len() {
-            return Err(source.refuse(format!("tree_num is {} and there are {} trees", model.param.tree_num, model.param.trees.len())));
+            return Err(source.refuse(format!(
+                "tree_num is {} and there are {} trees",
+                model.param.tree_num,
+                model.param.trees.len()
+            )));
         }
         if model.is_mix_model() {
             context.differs("FATE-Serving 2.1.7 fails every request of a mix-mode model");
@@ -101,7 +134,9 @@ impl Model {
     }
 
     fn trees(&self) -> &[DecisionTreeModelParam] {
-        let trees = usize::try_from(self.param.tree_num).unwrap_or(0).min(self.param.trees.len());
+        let trees = usize::try_from(self.param.tree_num)
+            .unwrap_or(0)
+            .min(self.param.trees.len());
         &self.param.trees[..trees]
     }
 
@@ -109,7 +144,12 @@ impl Model {
     fn is_mix_model(&self) -> bool {
         self.meta.boosting_strategy == "mix"
             || (self.meta.boosting_strategy.is_empty()
-                && (self.meta.work_mode == "mix" || self.param.tree_plan.iter().any(|plan| plan.starts_with("1_"))))
+                && (self.meta.work_mode == "mix"
+                    || self
+                        .param
+                        .tree_plan
+                        .iter()
+                        .any(|plan| plan.starts_with("1_"))))
     }
 
     fn is_mix(&self) -> bool {
@@ -118,7 +158,12 @@ impl Model {
 
     /// An entry of the plan is `"<type>_<host id>"`; type 1 is a tree of that host alone (tree_plan.py).
     fn plan_of(&self, tree: usize) -> TreePlan {
-        match self.param.tree_plan.get(tree).and_then(|plan| plan.strip_prefix("1_")) {
+        match self
+            .param
+            .tree_plan
+            .get(tree)
+            .and_then(|plan| plan.strip_prefix("1_"))
+        {
             Some(host) if self.is_mix() => TreePlan::Host(host.to_owned()),
             _ => TreePlan::Shared,
         }
@@ -134,7 +179,9 @@ impl Model {
 
     fn zero_as_missing(&self) -> bool {
         let tree = self.meta.tree_meta.as_ref();
-        let (use_missing, zero) = tree.map_or((false, false), |tree| (tree.use_missing, tree.zero_as_missing));
+        let (use_missing, zero) = tree.map_or((false, false), |tree| {
+            (tree.use_missing, tree.zero_as_missing)
+        });
         (use_missing || self.meta.use_missing) && (zero || self.meta.zero_as_missing)
     }
 
@@ -162,23 +209,45 @@ struct Builder<'a, 'c> {
 impl<'a, 'c> Builder<'a, 'c> {
     fn new(source: &'a Source<'a>, context: &'a mut Context<'c>, model: &'a Model) -> Self {
         let slack = slack(context);
-        Builder { source, context, model, slack, nodes: Vec::new(), starts: vec![0], columns: Vec::new(), slots: HashMap::new() }
+        Builder {
+            source,
+            context,
+            model,
+            slack,
+            nodes: Vec::new(),
+            starts: vec![0],
+            columns: Vec::new(),
+            slots: HashMap::new(),
+        }
     }
 
     fn finish(self) -> Trees {
         Trees {
             nodes: self.nodes,
             starts: self.starts,
-            features: Features { columns: self.columns, rule: self.model.value_rule() },
+            features: Features {
+                columns: self.columns,
+                rule: self.model.value_rule(),
+            },
         }
     }
 
     /// A tree that the parties walk together.
     fn add(&mut self, index: usize, tree: &DecisionTreeModelParam) -> Result<(), Refusal> {
         self.add_nodes(index, tree, |builder, position, node| {
-            match owner(&node.sitename, builder.context.site.role, &builder.context.site.party_id, &builder.context.site.hosts, builder.model.java) {
+            match owner(
+                &node.sitename,
+                builder.context.site.role,
+                &builder.context.site.party_id,
+                &builder.context.site.hosts,
+                builder.model.java,
+            ) {
                 Owner::Own => builder.own_masked(index, tree, position, node),
-                Owner::Host(host) => builder.with_children(index, tree, position, node, |left, right| Node::Foreign { host, left, right }),
+                Owner::Host(host) => {
+                    builder.with_children(index, tree, position, node, |left, right| {
+                        Node::Foreign { host, left, right }
+                    })
+                }
             }
         })
     }
@@ -188,13 +257,25 @@ impl<'a, 'c> Builder<'a, 'c> {
         self.add_nodes(index, tree, |builder, position, node| {
             let slot = builder.slot(index, node)?;
             let missing_left = node.missing_dir != 1;
-            builder.with_children(index, tree, position, node, |left, right| Node::Own { slot, threshold: node.bid, missing_left, left, right })
+            builder.with_children(index, tree, position, node, |left, right| Node::Own {
+                slot,
+                threshold: node.bid,
+                missing_left,
+                left,
+                right,
+            })
         })
     }
 
     /// A tree of a host alone as the guest sees it: leaves, and placeholders between them.
     fn add_leaves(&mut self, index: usize, tree: &DecisionTreeModelParam) -> Result<(), Refusal> {
-        self.add_nodes(index, tree, |_, _, _| Ok(Node::Foreign { host: None, left: 0, right: 0 }))
+        self.add_nodes(index, tree, |_, _, _| {
+            Ok(Node::Foreign {
+                host: None,
+                left: 0,
+                right: 0,
+            })
+        })
     }
 
     fn add_nodes(
@@ -210,24 +291,49 @@ impl<'a, 'c> Builder<'a, 'c> {
             return Err(self.refuse(index, "has no nodes"));
         }
         for (position, node) in tree.tree.iter().enumerate() {
-            let node = if node.is_leaf { Node::Leaf } else { inner(self, position, node)? };
+            let node = if node.is_leaf {
+                Node::Leaf
+            } else {
+                inner(self, position, node)?
+            };
             self.nodes.push(node);
         }
         self.starts.push(position_of(self.nodes.len()));
         Ok(())
     }
 
-    fn own_masked(&mut self, index: usize, tree: &DecisionTreeModelParam, position: usize, node: &NodeParam) -> Result<Node, Refusal> {
+    fn own_masked(
+        &mut self,
+        index: usize,
+        tree: &DecisionTreeModelParam,
+        position: usize,
+        node: &NodeParam,
+    ) -> Result<Node, Refusal> {
         let key = i32::try_from(position).unwrap_or(-1);
         let Some(&split) = tree.split_maskdict.get(&key) else {
-            return Err(self.refuse(index, format!("has no split for node {position}, which is ours")));
+            return Err(self.refuse(
+                index,
+                format!("has no split for node {position}, which is ours"),
+            ));
         };
         let direction = tree.missing_dir_maskdict.get(&key).copied();
         // Java sends everything but 1 to the left, FATE everything but -1 to the right; without an entry both go right.
-        let missing_left = direction.is_some_and(|direction| if self.model.java { direction != 1 } else { direction == -1 });
+        let missing_left = direction.is_some_and(|direction| {
+            if self.model.java {
+                direction != 1
+            } else {
+                direction == -1
+            }
+        });
         let slot = self.slot(index, node)?;
         let threshold = split + self.slack;
-        self.with_children(index, tree, position, node, |left, right| Node::Own { slot, threshold, missing_left, left, right })
+        self.with_children(index, tree, position, node, |left, right| Node::Own {
+            slot,
+            threshold,
+            missing_left,
+            left,
+            right,
+        })
     }
 
     /// Children lie behind their parent in every model FATE writes; asking for it makes circles impossible.
@@ -240,12 +346,24 @@ impl<'a, 'c> Builder<'a, 'c> {
         make: impl Fn(u32, u32) -> Node,
     ) -> Result<Node, Refusal> {
         let child = |id: i32| {
-            usize::try_from(id).ok().filter(|child| *child > position && *child < tree.tree.len()).ok_or_else(|| {
-                self.refuse(index, format!("has node {position} with child {id} of {} nodes", tree.tree.len()))
-            })
+            usize::try_from(id)
+                .ok()
+                .filter(|child| *child > position && *child < tree.tree.len())
+                .ok_or_else(|| {
+                    self.refuse(
+                        index,
+                        format!(
+                            "has node {position} with child {id} of {} nodes",
+                            tree.tree.len()
+                        ),
+                    )
+                })
         };
         let start = self.nodes.len() - position;
-        Ok(make(position_of(start + child(node.left_nodeid)?), position_of(start + child(node.right_nodeid)?)))
+        Ok(make(
+            position_of(start + child(node.left_nodeid)?),
+            position_of(start + child(node.right_nodeid)?),
+        ))
     }
 
     /// The slot of a node's feature among those that decisions look at.
@@ -254,7 +372,13 @@ impl<'a, 'c> Builder<'a, 'c> {
             return Ok(slot);
         }
         let Some(name) = self.model.param.feature_name_fid_mapping.get(&node.fid) else {
-            return Err(self.refuse(index, format!("splits on feature {}, which feature_name_fid_mapping does not name", node.fid)));
+            return Err(self.refuse(
+                index,
+                format!(
+                    "splits on feature {}, which feature_name_fid_mapping does not name",
+                    node.fid
+                ),
+            ));
         };
         let slot = position_of(self.columns.len());
         self.columns.push(self.context.symbols.intern(name));
@@ -269,7 +393,12 @@ impl<'a, 'c> Builder<'a, 'c> {
             .iter()
             .position(|host| host == party_id)
             .map(position_of)
-            .ok_or_else(|| self.refuse(index, format!("belongs to host {party_id}, which the publish request does not name")))
+            .ok_or_else(|| {
+                self.refuse(
+                    index,
+                    format!("belongs to host {party_id}, which the publish request does not name"),
+                )
+            })
     }
 
     fn refuse(&self, tree: usize, what: impl AsRef<str>) -> Refusal {
@@ -285,6 +414,11 @@ fn position_of(position: usize) -> u32 {
 /// FATE compares `v <= split` up to 1.4, with a slack at the guest since 1.5 and at every party since 1.7.
 fn slack(context: &Context<'_>) -> f64 {
     let version = context.version();
-    let exact = version < FateVersion(1, 5, 0) || (version < FateVersion(1, 7, 0) && context.role() == Role::Host);
-    if exact && !context.java() { 0.0 } else { FLOAT_ZERO }
+    let exact = version < FateVersion(1, 5, 0)
+        || (version < FateVersion(1, 7, 0) && context.role() == Role::Host);
+    if exact && !context.java() {
+        0.0
+    } else {
+        FLOAT_ZERO
+    }
 }

@@ -50,11 +50,24 @@ impl GuestModel for ForestGuest {
     }
 
     fn read_partial(&self, party_id: &str, json: &str) -> Result<Partial, Fault> {
-        let mut route = RouteReader { trees: &self.trees, route: vec![Turn::Unknown; self.trees.nodes.len()], leaves: Vec::new() };
+        let mut route = RouteReader {
+            trees: &self.trees,
+            route: vec![Turn::Unknown; self.trees.nodes.len()],
+            leaves: Vec::new(),
+        };
         serde_json::Deserializer::from_str(json)
             .deserialize_map(&mut route)
-            .map_err(|error| Fault::new(ReturnCode::MERGE, format!("the route of host {party_id} is not readable: {error}")))?;
-        let share = if route.leaves.is_empty() { Share::Route(route.route) } else { Share::Leaves(route.leaves) };
+            .map_err(|error| {
+                Fault::new(
+                    ReturnCode::MERGE,
+                    format!("the route of host {party_id} is not readable: {error}"),
+                )
+            })?;
+        let share = if route.leaves.is_empty() {
+            Share::Route(route.route)
+        } else {
+            Share::Leaves(route.leaves)
+        };
         Ok(Partial(share))
     }
 
@@ -82,21 +95,42 @@ impl GuestModel for ForestGuest {
 
     /// Only a forest that was trained without hosts scores without them.
     fn needs_hosts(&self) -> bool {
-        self.hosts > 0 || self.trees.nodes.iter().any(|node| matches!(node, Node::Foreign { .. }))
+        self.hosts > 0
+            || self
+                .trees
+                .nodes
+                .iter()
+                .any(|node| matches!(node, Node::Foreign { .. }))
     }
 }
 
 impl ForestGuest {
     /// Walks while the nodes are ours.
     fn own_steps(&self, mut position: u32, values: &[Value]) -> Result<u32, Fault> {
-        while let Node::Own { slot, threshold, missing_left, left, right } = self.trees.node(position) {
-            position = if goes_left(values[slot as usize], threshold, missing_left)? { left } else { right };
+        while let Node::Own {
+            slot,
+            threshold,
+            missing_left,
+            left,
+            right,
+        } = self.trees.node(position)
+        {
+            position = if goes_left(values[slot as usize], threshold, missing_left)? {
+                left
+            } else {
+                right
+            };
         }
         Ok(position)
     }
 
     /// Walks from where own nodes ended to a leaf. Children lie behind their parents, so this ends.
-    fn walk_on(&self, mut position: u32, values: &[Value], partials: &[&Partial]) -> Result<u32, Fault> {
+    fn walk_on(
+        &self,
+        mut position: u32,
+        values: &[Value],
+        partials: &[&Partial],
+    ) -> Result<u32, Fault> {
         loop {
             match self.trees.node(position) {
                 Node::Leaf => return Ok(position),
@@ -115,29 +149,58 @@ impl ForestGuest {
     /// The owner's decision; of several candidates the last one who has it, as in Java's merged map.
     fn turn(&self, position: u32, host: Option<u32>, partials: &[&Partial]) -> Turn {
         let of = |partial: &&Partial| match &partial.0 {
-            Share::Route(route) => route.get(position as usize).copied().unwrap_or(Turn::Unknown),
+            Share::Route(route) => route
+                .get(position as usize)
+                .copied()
+                .unwrap_or(Turn::Unknown),
             _ => Turn::Unknown,
         };
         match host {
             Some(host) => partials.get(host as usize).map_or(Turn::Unknown, of),
-            None => partials.iter().rev().map(of).find(|turn| *turn != Turn::Unknown).unwrap_or(Turn::Unknown),
+            None => partials
+                .iter()
+                .rev()
+                .map(of)
+                .find(|turn| *turn != Turn::Unknown)
+                .unwrap_or(Turn::Unknown),
         }
     }
 
     fn no_route(&self, position: u32) -> Fault {
-        let tree = self.trees.starts.partition_point(|start| *start <= position).saturating_sub(1);
+        let tree = self
+            .trees
+            .starts
+            .partition_point(|start| *start <= position)
+            .saturating_sub(1);
         let node = position - self.trees.root(tree);
-        Fault::new(ReturnCode::SBT_DATA, format!("sbt model data error: no host decided node {node} of tree {tree} of {}", self.component))
+        Fault::new(
+            ReturnCode::SBT_DATA,
+            format!(
+                "sbt model data error: no host decided node {node} of tree {tree} of {}",
+                self.component
+            ),
+        )
     }
 
     fn host_leaf(&self, tree: usize, partial: Option<&&Partial>) -> Result<u32, Fault> {
         let leaf = match partial.map(|partial| &partial.0) {
-            Some(Share::Leaves(leaves)) => leaves.iter().find(|(of, _)| *of as usize == tree).map(|(_, leaf)| *leaf),
+            Some(Share::Leaves(leaves)) => leaves
+                .iter()
+                .find(|(of, _)| *of as usize == tree)
+                .map(|(_, leaf)| *leaf),
             _ => None,
         };
         leaf.and_then(|leaf| self.trees.position(tree as u32, leaf))
             .filter(|position| matches!(self.trees.node(*position), Node::Leaf))
-            .ok_or_else(|| Fault::new(ReturnCode::SBT_DATA, format!("sbt model data error: no host reached a leaf of tree {tree} of {}", self.component)))
+            .ok_or_else(|| {
+                Fault::new(
+                    ReturnCode::SBT_DATA,
+                    format!(
+                        "sbt model data error: no host reached a leaf of tree {tree} of {}",
+                        self.component
+                    ),
+                )
+            })
     }
 }
 
@@ -197,7 +260,9 @@ impl<'de> Visitor<'de> for TreeReader<'_, '_> {
         while let Some(node) = map.next_key_seed(IndexSeed)? {
             let left: bool = map.next_value()?;
             // Nodes that the guest does not know are none of its business.
-            if let Some(position) = node.and_then(|node| self.reader.trees.position(self.tree, node)) {
+            if let Some(position) =
+                node.and_then(|node| self.reader.trees.position(self.tree, node))
+            {
                 self.reader.route[position as usize] = if left { Turn::Left } else { Turn::Right };
             }
         }
@@ -211,7 +276,10 @@ struct IndexSeed;
 impl<'de> DeserializeSeed<'de> for IndexSeed {
     type Value = Option<u32>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }

@@ -17,16 +17,28 @@ pub(super) struct ForestHost {
 
 impl ForestHost {
     pub(super) fn new(trees: Trees, mix: bool) -> Self {
-        let own = (0..trees.nodes.len() as u32).filter(|position| matches!(trees.node(*position), Node::Own { .. })).collect();
+        let own = (0..trees.nodes.len() as u32)
+            .filter(|position| matches!(trees.node(*position), Node::Own { .. }))
+            .collect();
         let texts = texts_between_decisions(&trees);
-        ForestHost { trees, own, texts, mix }
+        ForestHost {
+            trees,
+            own,
+            texts,
+            mix,
+        }
     }
 
     fn decisions(&self, values: &[Value]) -> Result<Vec<bool>, Fault> {
         self.own
             .iter()
             .map(|&position| match self.trees.node(position) {
-                Node::Own { slot, threshold, missing_left, .. } => goes_left(values[slot as usize], threshold, missing_left),
+                Node::Own {
+                    slot,
+                    threshold,
+                    missing_left,
+                    ..
+                } => goes_left(values[slot as usize], threshold, missing_left),
                 Node::Leaf | Node::Foreign { .. } => Ok(false),
             })
             .collect()
@@ -40,8 +52,19 @@ impl ForestHost {
                 continue;
             }
             let mut position = root;
-            while let Node::Own { slot, threshold, missing_left, left, right } = self.trees.node(position) {
-                position = if goes_left(values[slot as usize], threshold, missing_left)? { left } else { right };
+            while let Node::Own {
+                slot,
+                threshold,
+                missing_left,
+                left,
+                right,
+            } = self.trees.node(position)
+            {
+                position = if goes_left(values[slot as usize], threshold, missing_left)? {
+                    left
+                } else {
+                    right
+                };
             }
             leaves.push((tree as u32, position - root));
         }
@@ -77,7 +100,11 @@ fn texts_between_decisions(trees: &Trees) -> Vec<Box<str>> {
 impl HostModel for ForestHost {
     fn partial(&self, row: &Row<'_>) -> Result<Partial, Fault> {
         let values = self.trees.features.values(row);
-        let share = if self.mix { Share::Leaves(self.leaves(&values)?) } else { Share::Decisions(self.decisions(&values)?) };
+        let share = if self.mix {
+            Share::Leaves(self.leaves(&values)?)
+        } else {
+            Share::Decisions(self.decisions(&values)?)
+        };
         Ok(Partial(share))
     }
 
@@ -92,7 +119,11 @@ impl HostModel for ForestHost {
                     out.extend_from_slice(text.as_bytes());
                     out.extend_from_slice(if left { b"true" } else { b"false" });
                 }
-                out.extend_from_slice(self.texts.last().map_or(b"".as_slice(), |text| text.as_bytes()));
+                out.extend_from_slice(
+                    self.texts
+                        .last()
+                        .map_or(b"".as_slice(), |text| text.as_bytes()),
+                );
             }
             Share::Leaves(leaves) => write_leaves(leaves, out),
             _ => out.extend_from_slice(b"{}"),

@@ -33,9 +33,19 @@ enum Node {
     /// A leaf; what it weighs is in the guest's table, under the node's position.
     Leaf,
     /// Decided here: feature slot, highest value that goes left, way of a missing value.
-    Own { slot: u32, threshold: f64, missing_left: bool, left: u32, right: u32 },
+    Own {
+        slot: u32,
+        threshold: f64,
+        missing_left: bool,
+        left: u32,
+        right: u32,
+    },
     /// Decided by a host (position in the site's list; several when the model does not tell which).
-    Foreign { host: Option<u32>, left: u32, right: u32 },
+    Foreign {
+        host: Option<u32>,
+        left: u32,
+        right: u32,
+    },
 }
 
 impl Trees {
@@ -88,7 +98,10 @@ enum Value {
 
 impl Features {
     fn values(&self, row: &Row<'_>) -> Box<[Value]> {
-        self.columns.iter().map(|&column| self.rule.value(row.cell(column))).collect()
+        self.columns
+            .iter()
+            .map(|&column| self.rule.value(row.cell(column)))
+            .collect()
     }
 }
 
@@ -118,7 +131,10 @@ fn goes_left(value: Value, threshold: f64, missing_left: bool) -> Result<bool, F
     match value {
         Value::Number(number) => Ok(number <= threshold),
         Value::Missing => Ok(missing_left),
-        Value::Bad => Err(Fault::new(ReturnCode::SYSTEM, "a feature of the tree model is not a number")),
+        Value::Bad => Err(Fault::new(
+            ReturnCode::SYSTEM,
+            "a feature of the tree model is not a number",
+        )),
     }
 }
 
@@ -140,7 +156,10 @@ fn owner(site: &str, role: Role, party_id: &str, hosts: &[String], java: bool) -
     if (id == party_id && role_fits) || bare_role {
         return Owner::Own;
     }
-    let host = hosts.iter().position(|host| host == id).and_then(|index| u32::try_from(index).ok());
+    let host = hosts
+        .iter()
+        .position(|host| host == id)
+        .and_then(|index| u32::try_from(index).ok());
     Owner::Host(host)
 }
 

@@ -30,9 +30,16 @@ impl Leaves {
             if !matches!(layout.nodes.get(position), Some(Node::Leaf)) {
                 continue;
             }
-            let of_leaf = if width == 1 { std::slice::from_ref(&node.weight) } else { node.mo_weight.as_slice() };
+            let of_leaf = if width == 1 {
+                std::slice::from_ref(&node.weight)
+            } else {
+                node.mo_weight.as_slice()
+            };
             if of_leaf.len() != width {
-                return Err(source.refuse(format!("a leaf has {} weights for {width} classes", of_leaf.len())));
+                return Err(source.refuse(format!(
+                    "a leaf has {} weights for {width} classes",
+                    of_leaf.len()
+                )));
             }
             for (slot, weight) in weights[position * width..].iter_mut().zip(of_leaf) {
                 *slot = weight * meta.learning_rate;
@@ -52,9 +59,15 @@ pub(super) enum Scoring {
     /// Sigmoid of the sum; the initial score of binary models is always 0 in FATE and never added.
     Binary,
     /// Tree `t` adds to class `t % dim`; softmax.
-    Classes { init: Vec<f64>, classes: Vec<Box<str>> },
+    Classes {
+        init: Vec<f64>,
+        classes: Vec<Box<str>>,
+    },
     /// Every leaf adds to every class; softmax.
-    MultiOutput { init: Vec<f64>, classes: Vec<Box<str>> },
+    MultiOutput {
+        init: Vec<f64>,
+        classes: Vec<Box<str>>,
+    },
     /// The sum, or its exponential for tweedie.
     Regression { init: f64, exponential: bool },
 }
@@ -66,19 +79,35 @@ impl Scoring {
         meta: &BoostingTreeModelMeta,
         param: &BoostingTreeModelParam,
     ) -> Result<Self, Refusal> {
-        let classes = || -> Vec<Box<str>> { param.classes.iter().map(|class| class.as_str().into()).collect() };
-        let multi_output = param.trees.iter().flat_map(|tree| &tree.tree).any(|node| node.mo_weight.len() > 1);
+        let classes = || -> Vec<Box<str>> {
+            param
+                .classes
+                .iter()
+                .map(|class| class.as_str().into())
+                .collect()
+        };
+        let multi_output = param
+            .trees
+            .iter()
+            .flat_map(|tree| &tree.tree)
+            .any(|node| node.mo_weight.len() > 1);
         if multi_output {
             context.differs("FATE-Serving 2.1.7 ignores multi-output leaves and answers the first class for every row");
         }
         match param.num_classes {
-            2 if multi_output && !context.java() => Err(source.refuse("multi-output leaves of a binary model are not defined")),
+            2 if multi_output && !context.java() => {
+                Err(source.refuse("multi-output leaves of a binary model are not defined"))
+            }
             2 => Ok(Scoring::Binary),
             ..=1 => Self::regression(source, context, meta, param),
             _ if multi_output && !context.java() => {
                 let (init, classes) = (param.init_score.clone(), classes());
                 if init.len() != classes.len() {
-                    return Err(source.refuse(format!("init_score has {} values for {} classes", init.len(), classes.len())));
+                    return Err(source.refuse(format!(
+                        "init_score has {} values for {} classes",
+                        init.len(),
+                        classes.len()
+                    )));
                 }
                 Ok(Scoring::MultiOutput { init, classes })
             }
@@ -92,7 +121,10 @@ impl Scoring {
                         classes.len()
                     )));
                 }
-                Ok(Scoring::Classes { init: param.init_score[..dim].to_vec(), classes })
+                Ok(Scoring::Classes {
+                    init: param.init_score[..dim].to_vec(),
+                    classes,
+                })
             }
         }
     }
@@ -103,12 +135,19 @@ impl Scoring {
         meta: &BoostingTreeModelMeta,
         param: &BoostingTreeModelParam,
     ) -> Result<Self, Refusal> {
-        let objective = meta.objective_meta.as_ref().map_or("", |objective| objective.objective.as_str());
+        let objective = meta
+            .objective_meta
+            .as_ref()
+            .map_or("", |objective| objective.objective.as_str());
         let exponential = match objective {
             "tweedie" => true,
             "" | "lse" | "lae" | "huber" | "log_cosh" | "fair" => false,
             _ if context.java() => false,
-            other => return Err(source.refuse(format!("the objective {other:?} has no offline prediction"))),
+            other => {
+                return Err(
+                    source.refuse(format!("the objective {other:?} has no offline prediction"))
+                );
+            }
         };
         if exponential {
             context.differs("FATE-Serving 2.1.7 answers the linear sum of a tweedie model, FATE its exponential");
@@ -116,7 +155,10 @@ impl Scoring {
         let Some(&init) = param.init_score.first() else {
             return Err(source.refuse("init_score of a regression model is empty"));
         };
-        Ok(Scoring::Regression { init, exponential: exponential && !context.java() })
+        Ok(Scoring::Regression {
+            init,
+            exponential: exponential && !context.java(),
+        })
     }
 
     /// Numbers per leaf.
@@ -131,15 +173,25 @@ impl Scoring {
         match self {
             Scoring::Binary => "binary".to_owned(),
             Scoring::Classes { classes, .. } => format!("of {} classes", classes.len()),
-            Scoring::MultiOutput { classes, .. } => format!("of {} classes, multi-output", classes.len()),
-            Scoring::Regression { exponential: true, .. } => "regression (tweedie)".to_owned(),
-            Scoring::Regression { exponential: false, .. } => "regression".to_owned(),
+            Scoring::MultiOutput { classes, .. } => {
+                format!("of {} classes, multi-output", classes.len())
+            }
+            Scoring::Regression {
+                exponential: true, ..
+            } => "regression (tweedie)".to_owned(),
+            Scoring::Regression {
+                exponential: false, ..
+            } => "regression".to_owned(),
         }
     }
 
     /// `reached`: the leaf of every tree, in tree order, which is the order of the sum.
     pub(super) fn score(&self, leaves: &Leaves, reached: &[u32]) -> Result<Score, Fault> {
-        let sum = |start: f64| reached.iter().fold(start, |sum, &leaf| sum + leaves.at(leaf)[0]);
+        let sum = |start: f64| {
+            reached
+                .iter()
+                .fold(start, |sum, &leaf| sum + leaves.at(leaf)[0])
+        };
         match self {
             Scoring::Binary => finite(sigmoid(sum(0.0))).map(Score::one),
             Scoring::Regression { init, exponential } => {
@@ -156,7 +208,9 @@ impl Scoring {
             Scoring::MultiOutput { init, classes } => {
                 let mut sums = vec![0.0; init.len()];
                 for &leaf in reached {
-                    sums.iter_mut().zip(leaves.at(leaf)).for_each(|(sum, weight)| *sum += weight);
+                    sums.iter_mut()
+                        .zip(leaves.at(leaf))
+                        .for_each(|(sum, weight)| *sum += weight);
                 }
                 Ok(Score::classes(softmax(sums, init)?, classes))
             }
@@ -166,7 +220,9 @@ impl Scoring {
 
 /// `exp(z_i - max)` over their sum, added in class order.
 fn softmax(mut sums: Vec<f64>, init: &[f64]) -> Result<Vec<f64>, Fault> {
-    sums.iter_mut().zip(init).for_each(|(sum, init)| *sum += init);
+    sums.iter_mut()
+        .zip(init)
+        .for_each(|(sum, init)| *sum += init);
     let max = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     sums.iter_mut().for_each(|sum| *sum = (*sum - max).exp());
     let total: f64 = sums.iter().sum();
@@ -177,7 +233,10 @@ fn softmax(mut sums: Vec<f64>, init: &[f64]) -> Result<Vec<f64>, Fault> {
 
 fn finite(value: f64) -> Result<f64, Fault> {
     if value.is_nan() {
-        return Err(Fault::new(ReturnCode::SYSTEM, "the score is not a number: a leaf of the model is NaN"));
+        return Err(Fault::new(
+            ReturnCode::SYSTEM,
+            "the score is not a number: a leaf of the model is NaN",
+        ));
     }
     Ok(value)
 }
