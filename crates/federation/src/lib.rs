@@ -1,1 +1,30 @@
-//! fate-federation
+//! The exchange between parties: what a guest asks its hosts, what a host answers, and the answer to the client.
+//!
+//! * [`Guest`] turns the body of an inference request into the body of an answer: look the model up, ask all hosts at
+//!   the same time under one deadline, compute the guest's part meanwhile, merge (contract 01 §4.1 to §4.4).
+//! * [`Host`] turns a guest's packet into the reply packet: model, features, partial (contract 01 §1.5, §4.5, §4.6).
+//!
+//! May depend on `fate-domain`, `fate-proto` (messages only), `fate-inference`, `fate-model` and `fate-features`; how
+//! packets travel ([`HostTransport`]) and how calls are limited ([`Admission`]) is the server's affair.
+//!
+//! Promises: every call ends, with an answer that carries the contract's code; a failed, late or silent host never
+//! becomes a score; the bytes that Java peers compare are those of contract 01 §2.
+
+#![forbid(unsafe_code)]
+
+mod admission;
+mod guest;
+mod host;
+mod java_json;
+mod packet;
+mod record;
+mod reply;
+mod request;
+mod transport;
+
+pub use admission::Admission;
+pub use guest::{Guest, GuestSettings};
+pub use host::{Host, HostSettings};
+pub use record::{Answer, CallRecord};
+pub use reply::{Shape, failed_reply};
+pub use transport::{CallError, HostTransport};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fate_features::FeatureSource;
-use fate_federation::{Guest, GuestSettings, Host, HostSettings, HostTransport};
+use fate_federation::{Admission, Guest, GuestSettings, Host, HostSettings, HostTransport};
 use fate_model::{Models, RestoreReport};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -249,10 +249,12 @@ fn assemble(
     let routes = StaticRoutes::new(&config.federation_hosts, config.proxy.as_ref())
         .map_err(StartError::Setup)?;
     let transport: Arc<dyn HostTransport> = Arc::new(routes);
+    let admission: Arc<dyn Admission> = Arc::clone(&flow) as Arc<dyn Admission>;
     let (single, batch) = features::sources(&config);
     let guest = Guest {
         models: models.clone(),
         transport,
+        admission: Arc::clone(&admission),
         settings: GuestSettings {
             single_timeout: config.single_timeout,
             batch_timeout: config.batch_timeout,
@@ -263,6 +265,7 @@ fn assemble(
         models: models.clone(),
         single: embedding.single_source.or(single),
         batch: embedding.batch_source.or(batch),
+        admission,
         settings: HostSettings {
             batch_max: config.batch_max,
         },

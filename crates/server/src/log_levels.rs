@@ -26,9 +26,9 @@ struct Levels {
 
 impl LogLevels {
     /// `base` are the directives in force, for example `info`; `handle` reloads the filter made from them.
-    pub fn new<S: Subscriber>(base: impl Into<String>, handle: reload::Handle<EnvFilter, S>) -> Self
+    pub fn new<S>(base: impl Into<String>, handle: reload::Handle<EnvFilter, S>) -> Self
     where
-        S: 'static,
+        S: Subscriber + 'static,
     {
         Self {
             levels: Mutex::new(Levels {

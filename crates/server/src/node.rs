@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_federation::{Admission, Answer, CallRecord, Guest, Host};
+use fate_federation::{Admission, Answer, CallRecord, Guest, Host, Shape, failed_reply};
 use fate_model::Models;
 use fate_proto::proxy::{Data, Packet};
 
 use crate::admission::{Gate, Gates};
-use crate::answers::{self, Shape};
+use crate::answers;
 use crate::config::Config;
 use crate::flow::{FlowControl, Metrics};
 use crate::flow_log;
@@ -221,7 +221,7 @@ impl Node {
             input: None,
             output: None,
         });
-        answers::failed(entry.shape, fault)
+        failed_reply(entry.shape, fault)
     }
 
     fn router_info(&self) -> String {

@@ -45,7 +45,7 @@ impl Key {
 }
 
 /// Finds a key by its exact name.
-pub fn find(name: &str) -> Option<&'static Key> {
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 

@@ -257,9 +257,7 @@ impl Config {
 /// Shows every value with secrets masked.
 impl fmt::Debug for Config {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_map()
-            .entries(self.values.by_key.iter().map(|(key, value)| (key, value)))
-            .finish()
+        out.debug_map().entries(self.values.by_key.iter()).finish()
     }
 }
 

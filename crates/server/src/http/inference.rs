@@ -5,12 +5,12 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use fate_federation::{Shape, failed_reply};
 use serde_json::value::RawValue;
 
 use super::body;
 use super::raw_object::{ObjectWriter, RawObject};
 use super::{Edge, json_response};
-use crate::answers::{self, Shape};
 use crate::node::Node;
 
 /// `POST /v1/inference`: body and answer are those of the gRPC call.
@@ -26,7 +26,7 @@ pub(super) async fn batch(State(node): Edge, headers: HeaderMap, body: Body) -> 
 async fn plain(node: &Node, shape: Shape, headers: &HeaderMap, body: Body) -> Response {
     let answer = match body::receive(node, service_of(shape), headers, body).await {
         Ok(body) => infer(node, shape, body).await,
-        Err(fault) => answers::failed(shape, &fault),
+        Err(fault) => failed_reply(shape, &fault),
     };
     json_response(StatusCode::OK, answer)
 }
@@ -49,7 +49,7 @@ pub(super) async fn federation(
     let received = match body::receive(&node, service_of(shape), &head.headers, body).await {
         Ok(received) => received,
         Err(fault) => {
-            let answer = answers::failed(shape, &fault);
+            let answer = failed_reply(shape, &fault);
             return json_response(StatusCode::OK, client_answer(answer));
         }
     };

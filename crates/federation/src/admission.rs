@@ -1,0 +1,43 @@
+//! Limits on calls, as the federation sees them.
+
+use fate_domain::fault::Fault;
+use fate_domain::model_key::ModelKey;
+use fate_domain::return_code::ReturnCode;
+
+/// Says whether a resource (`I_…` an interface, `M_…` a model; contract 01 §1.4) may be used once more now.
+pub trait Admission: Send + Sync + std::fmt::Debug {
+    /// Takes `times` from the resource's rate, or refuses. A refusal is counted by the implementation.
+    fn pass(&self, resource: &str, times: u32) -> bool;
+}
+
+/// Code 124 for a call over an interface's limit.
+pub(crate) fn check_interface(
+    admission: &dyn Admission,
+    resource: &str,
+    service: &str,
+) -> Result<(), Fault> {
+    if admission.pass(resource, 1) {
+        return Ok(());
+    }
+    Err(over_load(format!("service name: {service}")))
+}
+
+/// Code 124 for rows over a model's limit.
+pub(crate) fn check_model(
+    admission: &dyn Admission,
+    key: &ModelKey,
+    rows: usize,
+) -> Result<(), Fault> {
+    let resource = key.resource_name();
+    if admission.pass(&resource, u32::try_from(rows).unwrap_or(u32::MAX)) {
+        return Ok(());
+    }
+    Err(over_load(format!("model resource: {resource}")))
+}
+
+fn over_load(what: String) -> Fault {
+    Fault::new(
+        ReturnCode::OVERLOAD,
+        format!("request was block by over load, {what}"),
+    )
+}

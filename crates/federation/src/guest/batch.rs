@@ -1,0 +1,265 @@
+//! Many rows at the guest: one packet per host, every row with its own parts and its own outcome.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::pin::pin;
+use std::time::Instant;
+
+use bytes::Bytes;
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_inference::{GuestLocal, Partial, Score};
+use fate_model::{LoadedModel, Remote};
+use fate_proto::proxy::Packet;
+use futures::poll;
+
+use super::remote::{self, Silent};
+use super::single::{no_route, write_identifiers};
+use super::{Call, Guest};
+use crate::admission::check_interface;
+use crate::java_json::{self, write_text};
+use crate::packet::{self, BATCH_COMMAND, Envelope};
+use crate::reply::{self, HostReplyRow};
+use crate::request::{self, GuestRequest, GuestRow};
+use crate::transport::CallError;
+
+pub(super) const SERVICE: &str = "batchInference";
+pub(super) const RESOURCE: &str = "I_batchInference";
+
+/// Rows computed before other tasks of the thread get a turn.
+const ROWS_PER_TURN: usize = 64;
+
+pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Result<Vec<u8>, Fault> {
+    check_interface(&*guest.admission, RESOURCE, SERVICE)?;
+    let (request, rows) = request::guest_batch(body)?;
+    call.record.case_id = request.case_id.to_string();
+    let model = guest.model_for(&request, rows.len(), call)?;
+    if rows.is_empty() {
+        return Err(no_rows(&model));
+    }
+
+    let packets = packets(guest, &model, &request, &rows);
+    let asked_at = Instant::now();
+    let mut asked = pin!(remote::ask(guest, packets, guest.settings.batch_timeout));
+    // The calls are on their way before the guest's own part is computed.
+    let early = poll!(asked.as_mut());
+    let locals = local_parts(&model, &rows).await;
+    let answered = match early {
+        std::task::Poll::Ready(answered) => answered,
+        std::task::Poll::Pending => asked.await,
+    };
+    call.waited_since(asked_at);
+    let bodies = answered.map_err(|silent| unreachable_host(guest, &silent))?;
+    let answered = host_rows(&bodies)?;
+
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for (position, (row, local)) in rows.iter().zip(locals).enumerate() {
+        outcomes.push((row.index, outcome(&model, row.index, local, &answered)));
+        give_a_turn(position).await;
+    }
+    call.record.failed_rows = outcomes
+        .iter()
+        .filter(|(_, outcome)| !matches!(outcome, Outcome::Score(_)))
+        .count()
+        .try_into()
+        .unwrap_or(u32::MAX);
+    let row_objects: Vec<(i32, Vec<u8>)> = outcomes
+        .into_iter()
+        .map(|(index, outcome)| (index, row_object(index, &outcome)))
+        .collect();
+    Ok(reply::batch(&request.case_id, &call.data, &row_objects))
+}
+
+async fn give_a_turn(position: usize) {
+    if position % ROWS_PER_TURN == ROWS_PER_TURN - 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A Java guest sends the empty batch on and fails with its host's refusal.
+fn no_rows(model: &LoadedModel) -> Fault {
+    match model.remotes.first() {
+        Some(host) if model.plan.needs_hosts() => Fault::new(
+            ReturnCode::NET,
+            format!(
+                "party id {} remote error : batchDataList is empty",
+                host.party_id
+            ),
+        ),
+        _ => Fault::new(ReturnCode::PARAM, "batchDataList is empty"),
+    }
+}
+
+fn packets<'a>(
+    guest: &Guest,
+    model: &'a LoadedModel,
+    request: &GuestRequest<'_>,
+    rows: &[GuestRow<'_>],
+) -> Vec<(&'a Remote, Packet)> {
+    let envelope = Envelope {
+        command: BATCH_COMMAND,
+        role_name: &guest.settings.service_role_name,
+        case_id: &request.case_id,
+        service_id: &request.service_id,
+        apply_id: request.apply_id.as_deref(),
+    };
+    let hosts = model.remotes.iter().filter(|_| model.plan.needs_hosts());
+    hosts
+        .map(|host| {
+            let body = host_body(model, host, rows);
+            (host, packet::request(&envelope, model, host, body))
+        })
+        .collect()
+}
+
+/// The body for a host (contract 01 §2.6).
+fn host_body(model: &LoadedModel, host: &Remote, rows: &[GuestRow<'_>]) -> Vec<u8> {
+    let size: usize = rows.iter().map(|row| row.ids.len() + 96).sum();
+    let mut body = Vec::with_capacity(512 + size);
+    write_identifiers(&mut body);
+    body.extend_from_slice(br#","featureData":{},"sendToRemoteFeatureData":{},"batchDataList":["#);
+    for (position, row) in rows.iter().enumerate() {
+        let separator = if position > 0 { "," } else { "" };
+        // Writing to memory cannot fail.
+        let _ = write!(
+            body,
+            r#"{separator}{{"index":{},"featureData":{{}},"sendToRemoteFeatureData":"#,
+            row.index
+        );
+        java_json::write(row.ids, &mut body);
+        body.extend_from_slice(br#","needCheckFeature":false}"#);
+    }
+    body.push(b']');
+    for (name, value) in [
+        ("hostTableName", host.key.table_name.as_str()),
+        ("hostNamespace", &host.key.namespace),
+        ("guestPartyId", &model.party_id),
+        ("hostPartyId", &host.party_id),
+    ] {
+        // Writing to memory cannot fail.
+        let _ = write!(body, ",\"{name}\":");
+        write_text(value, &mut body);
+    }
+    body.push(b'}');
+    body
+}
+
+async fn local_parts(model: &LoadedModel, rows: &[GuestRow<'_>]) -> Vec<Result<GuestLocal, Fault>> {
+    let mut parts = Vec::with_capacity(rows.len());
+    for (position, row) in rows.iter().enumerate() {
+        parts.push(local_part(model, row));
+        give_a_turn(position).await;
+    }
+    parts
+}
+
+/// Java hides the cause of a row that fails at the guest behind code 108; the code stays, the cause is told.
+fn local_part(model: &LoadedModel, row: &GuestRow<'_>) -> Result<GuestLocal, Fault> {
+    let invalid = |cause: &str| {
+        Fault::new(
+            ReturnCode::MERGE,
+            format!("local result is invalid {cause}"),
+        )
+    };
+    let features = row.features.ok_or_else(|| invalid(": no feature data"))?;
+    let mut cells = model.plan.new_row();
+    model
+        .plan
+        .read_json(features, &mut cells)
+        .and_then(|()| model.plan.guest_local(&mut cells))
+        .map_err(|fault| invalid(&format!(": {fault}")))
+}
+
+fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
+    let party_id = silent.party_id;
+    if silent.cause == CallError::NoRoute {
+        return no_route(party_id);
+    }
+    let cause = silent.text(guest.settings.batch_timeout);
+    tracing::warn!(party_id, cause, "a host did not answer a batch");
+    Fault::new(ReturnCode::NET, format!("party id {party_id} remote error"))
+}
+
+/// The rows of every host, by index.
+type HostRows<'a> = Vec<(&'a str, HashMap<i32, HostReplyRow<'a>>)>;
+
+/// One host that refuses, or cannot be understood, fails the whole batch.
+fn host_rows<'a>(bodies: &'a [(&'a str, Bytes)]) -> Result<HostRows<'a>, Fault> {
+    let mut hosts = HostRows::with_capacity(bodies.len());
+    for (party_id, body) in bodies {
+        let broken = || {
+            tracing::warn!(party_id, "a host's answer to a batch is not readable");
+            Fault::new(ReturnCode::NET, format!("party id {party_id} remote error"))
+        };
+        let reply = reply::read_host_reply(body).ok_or_else(broken)?;
+        if let Some(fault) = reply.fault() {
+            return Err(fault);
+        }
+        let rows = reply.rows().ok_or_else(broken)?;
+        hosts.push((
+            *party_id,
+            rows.into_iter().map(|row| (row.index, row)).collect(),
+        ));
+    }
+    Ok(hosts)
+}
+
+/// What became of a row.
+#[derive(Debug)]
+enum Outcome {
+    Score(Score),
+    /// A host refused the row.
+    Refused(Fault),
+    /// The parts could not be put together.
+    Failed(Fault),
+}
+
+fn outcome(
+    model: &LoadedModel,
+    index: i32,
+    local: Result<GuestLocal, Fault>,
+    hosts: &HostRows<'_>,
+) -> Outcome {
+    let answered = hosts
+        .iter()
+        .filter_map(|(party_id, rows)| rows.get(&index).map(|row| (*party_id, row)));
+    if let Some(fault) = answered.clone().find_map(|(_, row)| row.fault()) {
+        return Outcome::Refused(fault);
+    }
+    let merged = local.and_then(|local| {
+        let partials: Vec<(&str, Partial)> = answered
+            .filter_map(|(party_id, row)| row.data.map(|data| (party_id, data)))
+            .map(|(party_id, data)| Ok((party_id, model.plan.read_partial(party_id, data)?)))
+            .collect::<Result<_, Fault>>()?;
+        // A row that one of the hosts left out has no score.
+        model.plan.merge(local, &partials)
+    });
+    match merged {
+        Ok(score) => Outcome::Score(score),
+        Err(fault) => Outcome::Failed(fault),
+    }
+}
+
+/// A row of the answer; `data` is null where Java's is.
+fn row_object(index: i32, outcome: &Outcome) -> Vec<u8> {
+    let (code, message) = match outcome {
+        Outcome::Score(_) => (ReturnCode::SUCCESS, ""),
+        Outcome::Refused(fault) | Outcome::Failed(fault) => (fault.code, fault.message.as_str()),
+    };
+    let mut row = Vec::with_capacity(96);
+    // Writing to memory cannot fail.
+    let _ = write!(row, r#"{{"index":{index},"retcode":{code},"retmsg":"#);
+    write_text(message, &mut row);
+    row.extend_from_slice(b",\"data\":");
+    match outcome {
+        Outcome::Score(score) => {
+            row.push(b'{');
+            score.write_members(&mut row);
+            row.push(b'}');
+        }
+        Outcome::Refused(_) => row.extend_from_slice(b"{}"),
+        Outcome::Failed(_) => row.extend_from_slice(b"null"),
+    }
+    row.push(b'}');
+    row
+}

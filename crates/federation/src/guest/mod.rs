@@ -1,0 +1,131 @@
+//! The guest: a client's request becomes a score (contract 01 §4.1 to §4.4).
+
+mod batch;
+mod remote;
+mod single;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_model::{Binding, LoadedModel, Models};
+
+use crate::admission::{Admission, check_model};
+use crate::java_json::write_text;
+use crate::record::{Answer, CallRecord};
+use crate::reply::{Shape, failed_with_data};
+use crate::request::GuestRequest;
+use crate::transport::HostTransport;
+
+/// Figures of a guest that come from the configuration.
+#[derive(Debug, Clone)]
+pub struct GuestSettings {
+    /// For all hosts of a single inference together.
+    pub single_timeout: Duration,
+    /// For all hosts of a batch together.
+    pub batch_timeout: Duration,
+    /// Role in the topics of packets, normally `serving`.
+    pub service_role_name: String,
+}
+
+/// Everything a guest needs.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    pub models: Models,
+    pub transport: Arc<dyn HostTransport>,
+    pub admission: Arc<dyn Admission>,
+    pub settings: GuestSettings,
+}
+
+/// A call under way: what is known of it so far.
+#[derive(Debug)]
+struct Call {
+    record: CallRecord,
+    /// The `data` of an answer without a score: empty until the model is known.
+    data: Vec<u8>,
+}
+
+impl Guest {
+    /// One row. `body` is the JSON of contract 01 §2.2; every outcome is an answer.
+    pub async fn infer(&self, body: Bytes) -> Answer {
+        let mut call = Call::new(single::SERVICE, single::RESOURCE);
+        let outcome = single::infer(self, &body, &mut call).await;
+        call.finish(Shape::Single, outcome)
+    }
+
+    /// Many rows of one model (contract 01 §2.3).
+    pub async fn infer_batch(&self, body: Bytes) -> Answer {
+        let mut call = Call::new(batch::SERVICE, batch::RESOURCE);
+        let outcome = batch::infer(self, &body, &mut call).await;
+        call.finish(Shape::Batch, outcome)
+    }
+
+    /// The model behind the service id, with room for `rows` more of its rows.
+    fn model_for(
+        &self,
+        request: &GuestRequest<'_>,
+        rows: usize,
+        call: &mut Call,
+    ) -> Result<Arc<LoadedModel>, Fault> {
+        let model = match self.models.snapshot().bound(&request.service_id) {
+            Binding::Model(model) => model,
+            Binding::NotBound => {
+                return Err(Fault::new(
+                    ReturnCode::MODEL_NULL,
+                    "serviceId is not bind model",
+                ));
+            }
+            Binding::ModelGone(key) => {
+                let text = format!("the bound model {} is not loaded", key.store_name());
+                return Err(Fault::new(ReturnCode::SYSTEM, text));
+            }
+        };
+        call.found(&model, rows);
+        check_model(&*self.admission, &model.key, rows)?;
+        Ok(model)
+    }
+}
+
+impl Call {
+    fn new(service: &'static str, resource: &'static str) -> Self {
+        Self {
+            record: CallRecord::new(service, resource),
+            data: b"{}".to_vec(),
+        }
+    }
+
+    fn found(&mut self, model: &LoadedModel, rows: usize) {
+        self.record.model = Some(model.key.clone());
+        self.record.rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        self.data = b"{".to_vec();
+        write_model_members(model, &mut self.data);
+        self.data.push(b'}');
+    }
+
+    fn waited_since(&mut self, start: Instant) {
+        self.record.downstream = start.elapsed();
+    }
+
+    fn finish(mut self, shape: Shape, outcome: Result<Vec<u8>, Fault>) -> Answer {
+        let body = outcome.unwrap_or_else(|fault| {
+            self.record.fail(&fault);
+            failed_with_data(shape, &fault, &self.data)
+        });
+        Answer {
+            body,
+            record: self.record,
+        }
+    }
+}
+
+/// `"modelId":…,"modelVersion":…,"timestamp":…`
+fn write_model_members(model: &LoadedModel, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"modelId\":");
+    write_text(&model.key.namespace, out);
+    out.extend_from_slice(b",\"modelVersion\":");
+    write_text(&model.key.table_name, out);
+    out.extend_from_slice(b",\"timestamp\":");
+    out.extend_from_slice(model.loaded_at_ms.to_string().as_bytes());
+}

@@ -1,0 +1,136 @@
+//! One row at the guest.
+
+use std::pin::pin;
+use std::time::Instant;
+
+use bytes::Bytes;
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_inference::{GuestLocal, Partial};
+use fate_model::LoadedModel;
+use fate_proto::proxy::Packet;
+use futures::poll;
+
+use super::remote::{self, Silent};
+use super::{Call, Guest, write_model_members};
+use crate::admission::check_interface;
+use crate::java_json;
+use crate::packet::{self, Envelope, SINGLE_COMMAND};
+use crate::reply;
+use crate::request::{self, GuestRequest, GuestRow, random_id};
+use crate::transport::CallError;
+
+pub(super) const SERVICE: &str = "singleInference";
+pub(super) const RESOURCE: &str = "I_singleInference";
+
+pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Result<Vec<u8>, Fault> {
+    check_interface(&*guest.admission, RESOURCE, SERVICE)?;
+    let (request, row) = request::guest_single(body)?;
+    call.record.case_id = request.case_id.to_string();
+    let model = guest.model_for(&request, 1, call)?;
+
+    let packet = packet_for(guest, &model, &request, &row);
+    let hosts = model.remotes.iter().filter(|_| model.plan.needs_hosts());
+    let packets = hosts.map(|host| (host, packet(host))).collect();
+    let asked_at = Instant::now();
+    let mut asked = pin!(remote::ask(guest, packets, guest.settings.single_timeout));
+    // The calls are on their way before the guest's own part is computed.
+    let early = poll!(asked.as_mut());
+    let local = local_part(&model, &row)?;
+    let answered = match early {
+        std::task::Poll::Ready(answered) => answered,
+        std::task::Poll::Pending => asked.await,
+    };
+    call.waited_since(asked_at);
+    let bodies = answered.map_err(|silent| unreachable_host(guest, &silent))?;
+    score(&model, local, &bodies)
+}
+
+fn packet_for<'a>(
+    guest: &'a Guest,
+    model: &'a LoadedModel,
+    request: &'a GuestRequest<'_>,
+    row: &'a GuestRow<'_>,
+) -> impl Fn(&fate_model::Remote) -> Packet + 'a {
+    let envelope = Envelope {
+        command: SINGLE_COMMAND,
+        role_name: &guest.settings.service_role_name,
+        case_id: &request.case_id,
+        service_id: &request.service_id,
+        apply_id: request.apply_id.as_deref(),
+    };
+    move |host| packet::request(&envelope, model, host, host_body(row.ids))
+}
+
+/// The body for a host (contract 01 §2.6). Its identifiers are fresh, as Java's are.
+fn host_body(ids: &str) -> Vec<u8> {
+    let mut body = Vec::with_capacity(160 + ids.len());
+    write_identifiers(&mut body);
+    body.extend_from_slice(br#","featureData":{},"sendToRemoteFeatureData":"#);
+    java_json::write(ids, &mut body);
+    body.push(b'}');
+    body
+}
+
+/// `{"seqno":…,"caseId":…`, without the closing brace.
+pub(super) fn write_identifiers(body: &mut Vec<u8>) {
+    let text = format!(r#"{{"seqno":"{}","caseId":"{}""#, random_id(), random_id());
+    body.extend_from_slice(text.as_bytes());
+}
+
+fn local_part(model: &LoadedModel, row: &GuestRow<'_>) -> Result<GuestLocal, Fault> {
+    let mut cells = model.plan.new_row();
+    model
+        .plan
+        .read_json(row.features.unwrap_or("{}"), &mut cells)?;
+    model.plan.guest_local(&mut cells)
+}
+
+fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
+    let party_id = silent.party_id;
+    if silent.cause == CallError::NoRoute {
+        return no_route(party_id);
+    }
+    let cause = silent.text(guest.settings.single_timeout);
+    Fault::new(
+        ReturnCode::NET,
+        format!("host {party_id} remote error : {cause}"),
+    )
+}
+
+pub(super) fn no_route(party_id: &str) -> Fault {
+    let text = format!(
+        "address is error in config file: neither proxy nor federation.hosts leads to host {party_id}"
+    );
+    Fault::new(ReturnCode::ROUTER, text)
+}
+
+/// Merges the parts of all parties. The text of the last host becomes the answer's, as in Java.
+fn score(
+    model: &LoadedModel,
+    local: GuestLocal,
+    bodies: &[(&str, Bytes)],
+) -> Result<Vec<u8>, Fault> {
+    let mut message = String::new();
+    let mut partials: Vec<(&str, Partial)> = Vec::with_capacity(bodies.len());
+    for (party_id, body) in bodies {
+        // A host that says nothing readable has no part; the merge then refuses to score without it.
+        let Some(reply) = reply::read_host_reply(body) else {
+            continue;
+        };
+        if let Some(fault) = reply.fault() {
+            return Err(fault);
+        }
+        if let Some(data) = reply.data() {
+            partials.push((party_id, model.plan.read_partial(party_id, data)?));
+        }
+        message = reply.message;
+    }
+    let score = model.plan.merge(local, &partials)?;
+    let mut data = b"{".to_vec();
+    score.write_members(&mut data);
+    data.push(b',');
+    write_model_members(model, &mut data);
+    data.push(b'}');
+    Ok(reply::single(&message, &data))
+}

@@ -1,0 +1,85 @@
+//! Many rows at the host: features for all of them at once, every row with its own outcome.
+
+use std::io::Write;
+
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_features::FeatureRow;
+use fate_inference::{Partial, Plan};
+
+use super::{Host, Question, features};
+use crate::admission::check_interface;
+use crate::java_json::write_text;
+use crate::record::CallRecord;
+use crate::{reply, request};
+
+pub(super) const SERVICE: &str = "batchInference";
+pub(super) const RESOURCE: &str = "I_batch";
+
+/// Rows computed before other tasks of the thread get a turn.
+const ROWS_PER_TURN: usize = 64;
+
+pub(super) async fn answer(
+    host: &Host,
+    question: &Question<'_>,
+    record: &mut CallRecord,
+) -> Result<Vec<u8>, Fault> {
+    check_interface(&*host.admission, RESOURCE, SERVICE)?;
+    let members = question
+        .members
+        .as_ref()
+        .ok_or_else(|| Fault::new(ReturnCode::PARAM, "the body is not a JSON object"))?;
+    let rows = request::host_batch(members, host.settings.batch_max)?;
+    let model = host.model_for(question, rows.len(), record)?;
+    let source = features::source(host.batch.as_ref())?;
+    let ids: Vec<&str> = rows.iter().map(|row| row.ids).collect();
+    let found = source
+        .fetch_batch(&ids)
+        .await
+        .map_err(|fault| features::hidden(&**source, &fault))?;
+    if found.len() != rows.len() {
+        let text = format!("{} rows for {} ids", found.len(), rows.len());
+        let fault = Fault::new(ReturnCode::FEATURE_ADAPTOR, text);
+        return Err(features::hidden(&**source, &fault));
+    }
+    let mut row_objects = Vec::with_capacity(rows.len());
+    for (position, (row, found)) in rows.iter().zip(found).enumerate() {
+        let part = part(&model.plan, found);
+        record.failed_rows += u32::from(part.is_err());
+        row_objects.push((row.index, row_object(&model.plan, row.index, &part)));
+        if position % ROWS_PER_TURN == ROWS_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(reply::batch("", b"{}", &row_objects))
+}
+
+/// Whatever keeps a row from having features is 113 to the guest. Features that a guest sent along are never used.
+fn part(plan: &Plan, found: Result<FeatureRow, Fault>) -> Result<Partial, Fault> {
+    match found {
+        Ok(features) => features::partial(plan, &features),
+        Err(fault) => {
+            tracing::debug!(code = fault.code.0, cause = %fault, "a row has no features");
+            Err(Fault::new(ReturnCode::HOST_FEATURE_NOT_EXIST, "no feature"))
+        }
+    }
+}
+
+/// A row's text is in its data, which is never null: Java guests rely on both (contract 01 §2.7).
+fn row_object(plan: &Plan, index: i32, part: &Result<Partial, Fault>) -> Vec<u8> {
+    let code = part
+        .as_ref()
+        .map_or_else(|fault| fault.code, |_| ReturnCode::SUCCESS);
+    let mut row = Vec::with_capacity(128);
+    // Writing to memory cannot fail.
+    let _ = write!(row, r#"{{"index":{index},"retcode":{code},"data":{{"#);
+    match part {
+        Ok(partial) => plan.write_partial(partial, &mut row),
+        Err(fault) => {
+            row.extend_from_slice(b"\"message\":");
+            write_text(&fault.message, &mut row);
+        }
+    }
+    row.extend_from_slice(b"}}");
+    row
+}

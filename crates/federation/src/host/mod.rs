@@ -1,0 +1,140 @@
+//! The host: a guest's packet becomes the reply packet (contract 01 §1.5, §4.5, §4.6).
+
+mod batch;
+mod features;
+mod single;
+
+use std::sync::Arc;
+
+use fate_domain::fault::Fault;
+use fate_domain::model_key::ModelKey;
+use fate_domain::return_code::ReturnCode;
+use fate_features::FeatureSource;
+use fate_model::{LoadedModel, Models};
+use fate_proto::proxy::Packet;
+
+use crate::admission::{Admission, check_model};
+use crate::java_json::Members;
+use crate::packet::{self, BATCH_COMMAND, SINGLE_COMMAND, Speaker};
+use crate::record::CallRecord;
+use crate::reply::{Shape, failed_reply};
+use crate::request::{text, text_member};
+
+/// Figures of a host that come from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct HostSettings {
+    /// Rows accepted in one batch.
+    pub batch_max: usize,
+}
+
+/// Everything a host needs.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub models: Models,
+    /// Features for single calls; none answers 116.
+    pub single: Option<Arc<dyn FeatureSource>>,
+    /// Features for batches; none answers 116.
+    pub batch: Option<Arc<dyn FeatureSource>>,
+    pub admission: Arc<dyn Admission>,
+    pub settings: HostSettings,
+}
+
+/// A guest's call, as far as single calls and batches have it in common.
+#[derive(Debug)]
+struct Question<'a> {
+    /// None when the body is not a JSON object.
+    members: Option<Members<'a>>,
+    speaker: Speaker,
+    /// The host's model, or the guest's for a 1.x guest.
+    key: ModelKey,
+}
+
+impl Host {
+    /// Answers a packet; every outcome is a reply.
+    pub async fn unary_call(&self, packet: Packet) -> (Packet, CallRecord) {
+        let is_batch = packet::command(&packet) == BATCH_COMMAND;
+        let mut record = if is_batch {
+            CallRecord::new(batch::SERVICE, batch::RESOURCE)
+        } else {
+            CallRecord::new(single::SERVICE, single::RESOURCE)
+        };
+        if let Some(auth) = &packet.auth {
+            record.case_id.clone_from(&auth.nonce);
+        }
+        let outcome = self.answer(&packet, &mut record).await;
+        let body = outcome.unwrap_or_else(|fault| {
+            record.fail(&fault);
+            let shape = if is_batch {
+                Shape::Batch
+            } else {
+                Shape::Single
+            };
+            failed_reply(shape, &fault)
+        });
+        (packet::reply(body), record)
+    }
+
+    async fn answer(&self, packet: &Packet, record: &mut CallRecord) -> Result<Vec<u8>, Fault> {
+        let question = question(packet)?;
+        match packet::command(packet) {
+            SINGLE_COMMAND => single::answer(self, &question, record).await,
+            BATCH_COMMAND => batch::answer(self, &question, record).await,
+            other => Err(Fault::new(
+                ReturnCode::UNSUPPORTED_COMMAND,
+                format!("unsupported command {:?}", shortened(other)),
+            )),
+        }
+    }
+
+    /// The model that is asked for, with room for `rows` more of its rows.
+    fn model_for(
+        &self,
+        question: &Question<'_>,
+        rows: usize,
+        record: &mut CallRecord,
+    ) -> Result<Arc<LoadedModel>, Fault> {
+        record.rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        let published = self.models.snapshot();
+        let model = match question.speaker {
+            Speaker::Current => published.model(&question.key),
+            Speaker::Legacy => published.partner(&question.key),
+        };
+        // Java's text, which guests hand on (contract 01 §4.5).
+        let model = model.ok_or_else(|| Fault::new(ReturnCode::MODEL_NULL, "mode is null"))?;
+        record.model = Some(model.key.clone());
+        check_model(&*self.admission, &model.key, rows)?;
+        Ok(Arc::clone(model))
+    }
+}
+
+fn question(packet: &Packet) -> Result<Question<'_>, Fault> {
+    let speaker = packet::speaker(packet).ok_or_else(|| {
+        let text = "the packet's operator is not a version number";
+        Fault::new(ReturnCode::SYSTEM, text)
+    })?;
+    let body = packet.body.as_ref().map_or(&[][..], |body| &body.value);
+    let members = text(body).and_then(Members::leading);
+    let key = match speaker {
+        Speaker::Current => packet::model_key(packet),
+        Speaker::Legacy => members
+            .as_ref()
+            .and_then(partner_key)
+            .ok_or_else(|| Fault::new(ReturnCode::SYSTEM, "the body has no partnerModelInfo"))?,
+    };
+    Ok(Question {
+        members,
+        speaker,
+        key,
+    })
+}
+
+/// `partnerModelInfo: {name, namespace}`, the guest's own model.
+fn partner_key(members: &Members<'_>) -> Option<ModelKey> {
+    let info = Members::leading(members.get("partnerModelInfo")?.get())?;
+    let part = |name| Some(text_member(&info, name)??.into_owned());
+    Some(ModelKey::new(part("name")?, part("namespace")?))
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}

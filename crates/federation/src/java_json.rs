@@ -1,0 +1,250 @@
+//! JSON text as Java's mapper would write what it has read (contract 01 §2.1): compact, members without a value left
+//! out, the last of equal names, decimals as doubles.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use fate_domain::java_number::{parse_double, write_json_double};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of an object in the order of their first appearance; of equal names the last value counts.
+#[derive(Debug, Default)]
+pub(crate) struct Members<'a> {
+    list: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Members<'a> {
+    /// Reads the first JSON value of `text`; what follows it is ignored, as Java does.
+    pub(crate) fn leading(text: &'a str) -> Option<Self> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        Self::deserialize(&mut json).ok()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.list
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| *value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.list.iter().map(|(name, value)| (&**name, *value))
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        // Small objects are searched; for large ones that would be quadratic in a hostile request.
+        const SEARCHED: usize = 32;
+        let mut list: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+        let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+        while let Some(Name(name)) = map.next_key()? {
+            let value = map.next_value()?;
+            let place = if list.len() < SEARCHED {
+                list.iter().position(|(known, _)| *known == name)
+            } else {
+                if places.is_empty() {
+                    places.extend(list.iter().map(|(n, _)| n.to_string()).zip(0..));
+                }
+                let known = places.get(&*name).copied();
+                if known.is_none() {
+                    places.insert(name.to_string(), list.len());
+                }
+                known
+            };
+            match place.and_then(|place| list.get_mut(place)) {
+                Some(member) => member.1 = value,
+                None => list.push((name, value)),
+            }
+        }
+        Ok(Members { list })
+    }
+}
+
+/// A member's name, borrowed where the text has no escapes. (`Cow` itself always deserializes as owned.)
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+/// Appends a valid JSON text in Java's spelling.
+pub(crate) fn write(text: &str, out: &mut Vec<u8>) {
+    if is_plain(text) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        rewrite(text.trim(), out);
+    }
+}
+
+/// Whether Java would write the text as it stands. Says no too often rather than too seldom.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let has_odd_byte = bytes
+        .iter()
+        .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'\\' | b'n'));
+    let has_odd_number = bytes.windows(2).any(|pair| {
+        pair[0].is_ascii_digit() && matches!(pair[1], b'.' | b'e' | b'E') || pair == b"-0"
+    });
+    // Equal names need two members.
+    let has_one_member = bytes.iter().filter(|byte| **byte == b':').count() <= 1;
+    !has_odd_byte && !has_odd_number && has_one_member
+}
+
+fn rewrite(text: &str, out: &mut Vec<u8>) {
+    match text.as_bytes().first() {
+        Some(b'{') => rewrite_object(text, out),
+        Some(b'[') => rewrite_list(text, out),
+        Some(b'"') => rewrite_text(text, out),
+        Some(b'-' | b'0'..=b'9') => rewrite_number(text, out),
+        _ => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+fn rewrite_object(text: &str, out: &mut Vec<u8>) {
+    let Some(members) = Members::leading(text) else {
+        return out.extend_from_slice(b"{}");
+    };
+    out.push(b'{');
+    let mut is_first = true;
+    for (name, value) in members.iter().filter(|(_, value)| value.get() != "null") {
+        if !std::mem::take(&mut is_first) {
+            out.push(b',');
+        }
+        write_text(name, out);
+        out.push(b':');
+        rewrite(value.get(), out);
+    }
+    out.push(b'}');
+}
+
+fn rewrite_list(text: &str, out: &mut Vec<u8>) {
+    let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+    out.push(b'[');
+    for (position, item) in items.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        rewrite(item.get(), out);
+    }
+    out.push(b']');
+}
+
+fn rewrite_text(text: &str, out: &mut Vec<u8>) {
+    match serde_json::from_str::<String>(text) {
+        Ok(value) => write_text(&value, out),
+        // A lone surrogate: legal JSON, but no text that could be written otherwise.
+        Err(_) => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+fn rewrite_number(text: &str, out: &mut Vec<u8>) {
+    if text == "-0" {
+        return out.push(b'0');
+    }
+    match parse_double(text) {
+        Some(value) if text.contains(['.', 'e', 'E']) => write_json_double(value, out),
+        _ => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+/// Appends a JSON string.
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    // Writing to memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> String {
+        let mut out = Vec::new();
+        write(text, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn text_is_what_java_would_write() {
+        for (text, expected) in [
+            (r#"{"id":"1","n":5,"d":1.5}"#, r#"{"id":"1","n":5,"d":1.5}"#),
+            (
+                r#"{ "id" : "a b" , "n" : [1, null, {"x":null}] }"#,
+                r#"{"id":"a b","n":[1,null,{}]}"#,
+            ),
+            (
+                r#"{"a":1.50,"b":1e5,"c":1e7}"#,
+                r#"{"a":1.5,"b":100000.0,"c":1.0E7}"#,
+            ),
+            (
+                r#"{"a":1e400,"b":-0,"c":-0.0}"#,
+                r#"{"a":"Infinity","b":0,"c":-0.0}"#,
+            ),
+            (
+                r#"{"n":12345678901234567890}"#,
+                r#"{"n":12345678901234567890}"#,
+            ),
+            (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
+            (r#"{"a":null}"#, "{}"),
+            (r#"{"\u4eba":"\u0041\""}"#, r#"{"人":"A\""}"#),
+            ("{}", "{}"),
+        ] {
+            assert_eq!(written(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn many_members_are_found_once_each() {
+        let names = (0..100).chain(0..100);
+        let members: Vec<String> = names
+            .zip(0..)
+            .map(|(name, value)| format!("\"m{name}\":{value}"))
+            .collect();
+        let text = format!("{{{}}}", members.join(","));
+        let members = Members::leading(&text).unwrap();
+        assert_eq!(members.iter().count(), 100);
+        assert_eq!(members.get("m7").unwrap().get(), "107");
+        assert_eq!(members.get("m99").unwrap().get(), "199");
+    }
+
+    #[test]
+    fn only_objects_have_members_and_what_follows_is_ignored() {
+        assert!(Members::leading(r#"{"a":1} trailing"#).is_some());
+        for text in ["", "null", "[]", "1", "{", r#"{"a":NaN}"#, "{\"a\":1,}"] {
+            assert!(Members::leading(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Answers as JSON: written in Java's order of members, read leniently (contract 01 §2.4, §2.5, §2.7).
+
+use std::io::Write;
+
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use serde_json::value::RawValue;
+
+use crate::java_json::{Members, write_text};
+use crate::request::{int_member, text, text_member};
+
+/// Which of the two answer forms the caller expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Single,
+    Batch,
+}
+
+/// An answer of nothing but a code and a text.
+pub fn failed_reply(shape: Shape, fault: &Fault) -> Vec<u8> {
+    failed_with_data(shape, fault, b"{}")
+}
+
+/// As [`failed_reply`], with the text of an object for `data`.
+pub(crate) fn failed_with_data(shape: Shape, fault: &Fault, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(160 + data.len());
+    head(fault.code, &fault.message, "", &mut out);
+    out.extend_from_slice(data);
+    tail(&mut out);
+    if shape == Shape::Batch {
+        rows(&[], &mut out);
+    }
+    out.push(b'}');
+    out
+}
+
+/// A single answer that succeeded.
+pub(crate) fn single(message: &str, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128 + data.len());
+    head(ReturnCode::SUCCESS, message, "", &mut out);
+    out.extend_from_slice(data);
+    tail(&mut out);
+    out.push(b'}');
+    out
+}
+
+/// A batch answer whose rows are written already, each as `(index, object)`.
+pub(crate) fn batch(case_id: &str, data: &[u8], row_objects: &[(i32, Vec<u8>)]) -> Vec<u8> {
+    let size: usize = row_objects.iter().map(|(_, row)| 2 * row.len() + 16).sum();
+    let mut out = Vec::with_capacity(256 + data.len() + size);
+    head(ReturnCode::SUCCESS, "", case_id, &mut out);
+    out.extend_from_slice(data);
+    tail(&mut out);
+    rows(row_objects, &mut out);
+    out.push(b'}');
+    out
+}
+
+fn head(code: ReturnCode, message: &str, case_id: &str, out: &mut Vec<u8>) {
+    // Writing to memory cannot fail.
+    let _ = write!(out, "{{\"retcode\":{code},\"retmsg\":");
+    write_text(message, out);
+    out.extend_from_slice(b",\"caseid\":");
+    write_text(case_id, out);
+    out.extend_from_slice(b",\"data\":");
+}
+
+fn tail(out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","log":{},"warn":{},"flag":0"#);
+}
+
+/// The rows twice: as a list, and as a map by index, which Java guests prefer.
+fn rows(row_objects: &[(i32, Vec<u8>)], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","batchDataList":["#);
+    for (position, (_, row)) in row_objects.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(row);
+    }
+    out.extend_from_slice(br#"],"singleInferenceResultMap":{"#);
+    for (position, (index, row)) in row_objects.iter().enumerate() {
+        let separator = if position > 0 { "," } else { "" };
+        // Writing to memory cannot fail.
+        let _ = write!(out, "{separator}\"{index}\":");
+        out.extend_from_slice(row);
+    }
+    out.push(b'}');
+}
+
+/// A host's answer, as far as a guest looks at it.
+#[derive(Debug)]
+pub(crate) struct HostReply<'a> {
+    pub(crate) code: ReturnCode,
+    pub(crate) message: String,
+    members: Members<'a>,
+}
+
+/// One row of a host's batch answer.
+#[derive(Debug)]
+pub(crate) struct HostReplyRow<'a> {
+    pub(crate) index: i32,
+    pub(crate) code: ReturnCode,
+    /// The text of an object, if there is one.
+    pub(crate) data: Option<&'a str>,
+}
+
+/// Reads a host's answer; `None` when it is none.
+pub(crate) fn read_host_reply(body: &[u8]) -> Option<HostReply<'_>> {
+    let members = Members::leading(text(body)?)?;
+    Some(HostReply {
+        code: ReturnCode(int_member(&members, "retcode")?),
+        message: text_member(&members, "retmsg")?
+            .unwrap_or_default()
+            .into_owned(),
+        members,
+    })
+}
+
+impl<'a> HostReply<'a> {
+    /// The text of the `data` object.
+    pub(crate) fn data(&self) -> Option<&'a str> {
+        object(self.members.get("data"))
+    }
+
+    /// The host's refusal as the guest hands it on.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        host_fault(self.code, &self.message)
+    }
+
+    /// Rows by index, sorted; from the map if there is one, else from the list. `None` when a row is malformed.
+    pub(crate) fn rows(&self) -> Option<Vec<HostReplyRow<'a>>> {
+        let map = self.members.get("singleInferenceResultMap");
+        let mut rows = match map.map(RawValue::get) {
+            None | Some("null") => self.listed_rows()?,
+            Some(map) => mapped_rows(map)?,
+        };
+        rows.sort_by_key(|row| row.index);
+        Some(rows)
+    }
+
+    fn listed_rows(&self) -> Option<Vec<HostReplyRow<'a>>> {
+        match self.members.get("batchDataList").map(RawValue::get) {
+            None | Some("null") => Some(Vec::new()),
+            Some(list) => {
+                let rows: Vec<Members<'a>> = serde_json::from_str(list).ok()?;
+                rows.iter()
+                    .map(|row| read_row(int_member(row, "index")?, row))
+                    .collect()
+            }
+        }
+    }
+}
+
+fn mapped_rows(map: &str) -> Option<Vec<HostReplyRow<'_>>> {
+    let rows: Members<'_> = serde_json::from_str(map).ok()?;
+    rows.iter()
+        .map(|(index, row)| read_row(index.parse().ok()?, &Members::leading(row.get())?))
+        .collect()
+}
+
+fn read_row<'a>(index: i32, row: &Members<'a>) -> Option<HostReplyRow<'a>> {
+    Some(HostReplyRow {
+        index,
+        code: ReturnCode(int_member(row, "retcode")?),
+        data: object(row.get("data")),
+    })
+}
+
+impl HostReplyRow<'_> {
+    /// The host's refusal of the row as the guest hands it on; its text is in the data.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        let text = self
+            .data
+            .and_then(Members::leading)
+            .and_then(|data| text_member(&data, "message").flatten());
+        host_fault(self.code, text.as_deref().unwrap_or_default())
+    }
+}
+
+fn host_fault(code: ReturnCode, message: &str) -> Option<Fault> {
+    if code.is_success() {
+        return None;
+    }
+    let text = format!("host return code {code} host msg :{message}");
+    Some(Fault::new(code.prefixed(), text))
+}
+
+fn object(value: Option<&RawValue>) -> Option<&str> {
+    value
+        .map(RawValue::get)
+        .filter(|text| text.starts_with('{'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_answers_have_the_contracts_members_and_order() {
+        let fault = Fault::new(ReturnCode::MODEL_NULL, "serviceId is not bind model");
+        assert_eq!(
+            String::from_utf8(failed_reply(Shape::Single, &fault)).unwrap(),
+            r#"{"retcode":104,"retmsg":"serviceId is not bind model","caseid":"","data":{},"log":{},"warn":{},"flag":0}"#
+        );
+        assert_eq!(
+            String::from_utf8(failed_reply(Shape::Batch, &fault)).unwrap(),
+            r#"{"retcode":104,"retmsg":"serviceId is not bind model","caseid":"","data":{},"log":{},"warn":{},"flag":0,"batchDataList":[],"singleInferenceResultMap":{}}"#
+        );
+        let quoted = failed_reply(Shape::Batch, &Fault::new(ReturnCode::SYSTEM, "a \"b\"\n"));
+        let value: serde_json::Value = serde_json::from_slice(&quoted).unwrap();
+        assert_eq!(value["retmsg"], "a \"b\"\n");
+    }
+
+    #[test]
+    fn a_batch_has_its_rows_twice() {
+        let rows = [
+            (0, b"{\"index\":0}".to_vec()),
+            (7, b"{\"index\":7}".to_vec()),
+        ];
+        assert_eq!(
+            String::from_utf8(batch("c", b"{}", &rows)).unwrap(),
+            r#"{"retcode":0,"retmsg":"","caseid":"c","data":{},"log":{},"warn":{},"flag":0,"batchDataList":[{"index":0},{"index":7}],"singleInferenceResultMap":{"0":{"index":0},"7":{"index":7}}}"#
+        );
+    }
+
+    #[test]
+    fn the_map_of_rows_is_preferred() {
+        let reply = r#"{"retcode":0,"batchDataList":[{"index":1,"retcode":0,"data":{}}],
+            "singleInferenceResultMap":{"3":{"index":9,"retcode":113,"data":{"message":"no feature"}}}}"#;
+        let reply = read_host_reply(reply.as_bytes()).unwrap();
+        let rows = reply.rows().unwrap();
+        assert_eq!((rows.len(), rows[0].index), (1, 3));
+        let fault = rows[0].fault().unwrap();
+        assert_eq!(fault.code.0, 2113);
+        assert_eq!(fault.message, "host return code 113 host msg :no feature");
+    }
+
+    #[test]
+    fn the_list_serves_when_there_is_no_map() {
+        let reply = br#"{"batchDataList":[{"index":5,"data":{"a":1}},{"index":2,"retcode":1,"data":null}]}"#;
+        let reply = read_host_reply(reply).unwrap();
+        assert!(reply.fault().is_none());
+        let rows = reply.rows().unwrap();
+        assert_eq!(rows[1].data, Some("{\"a\":1}"));
+        assert_eq!(rows[0].fault().unwrap().code.0, 21);
+    }
+
+    #[test]
+    fn what_is_no_answer() {
+        for body in ["", "[]", "null", "{\"retcode\":{}}", "{\"retmsg\":[]}"] {
+            assert!(read_host_reply(body.as_bytes()).is_none(), "{body}");
+        }
+        for body in [
+            r#"{"batchDataList":7}"#,
+            r#"{"batchDataList":[7]}"#,
+            r#"{"singleInferenceResultMap":{"x":{}}}"#,
+        ] {
+            assert!(
+                read_host_reply(body.as_bytes()).unwrap().rows().is_none(),
+                "{body}"
+            );
+        }
+        let negative = read_host_reply(br#"{"retcode":-1,"data":null}"#).unwrap();
+        assert_eq!(negative.fault().unwrap().code.0, 110);
+        assert_eq!(negative.data(), None);
+    }
+}
