@@ -106,9 +106,12 @@ pub(crate) fn write(text: &str, out: &mut Vec<u8>) {
     if is_plain(text) {
         out.extend_from_slice(text.as_bytes());
     } else {
-        rewrite(text.trim(), out);
+        rewrite(text.trim(), MAX_DEPTH, out);
     }
 }
+
+/// Nesting that is rewritten; what lies deeper stays as it was sent, so that no request can exhaust the stack.
+const MAX_DEPTH: usize = 32;
 
 /// Whether Java would write the text as it stands. Says no too often rather than too seldom.
 fn is_plain(text: &str) -> bool {
@@ -124,17 +127,17 @@ fn is_plain(text: &str) -> bool {
     !has_odd_byte && !has_odd_number && has_one_member
 }
 
-fn rewrite(text: &str, out: &mut Vec<u8>) {
-    match text.as_bytes().first() {
-        Some(b'{') => rewrite_object(text, out),
-        Some(b'[') => rewrite_list(text, out),
-        Some(b'"') => rewrite_text(text, out),
-        Some(b'-' | b'0'..=b'9') => rewrite_number(text, out),
+fn rewrite(text: &str, depth: usize, out: &mut Vec<u8>) {
+    match (text.as_bytes().first(), depth.checked_sub(1)) {
+        (Some(b'{'), Some(depth)) => rewrite_object(text, depth, out),
+        (Some(b'['), Some(depth)) => rewrite_list(text, depth, out),
+        (Some(b'"'), _) => rewrite_text(text, out),
+        (Some(b'-' | b'0'..=b'9'), _) => rewrite_number(text, out),
         _ => out.extend_from_slice(text.as_bytes()),
     }
 }
 
-fn rewrite_object(text: &str, out: &mut Vec<u8>) {
+fn rewrite_object(text: &str, depth: usize, out: &mut Vec<u8>) {
     let Some(members) = Members::leading(text) else {
         return out.extend_from_slice(b"{}");
     };
@@ -146,19 +149,19 @@ fn rewrite_object(text: &str, out: &mut Vec<u8>) {
         }
         write_text(name, out);
         out.push(b':');
-        rewrite(value.get(), out);
+        rewrite(value.get(), depth, out);
     }
     out.push(b'}');
 }
 
-fn rewrite_list(text: &str, out: &mut Vec<u8>) {
+fn rewrite_list(text: &str, depth: usize, out: &mut Vec<u8>) {
     let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
     out.push(b'[');
     for (position, item) in items.iter().enumerate() {
         if position > 0 {
             out.push(b',');
         }
-        rewrite(item.get(), out);
+        rewrite(item.get(), depth, out);
     }
     out.push(b']');
 }
@@ -224,6 +227,16 @@ mod tests {
         ] {
             assert_eq!(written(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn nesting_without_end_is_passed_on() {
+        let text = format!(
+            "{{\"a b\":{}1{}}}",
+            "[".repeat(200_000),
+            "]".repeat(200_000)
+        );
+        assert_eq!(written(&text), text);
     }
 
     #[test]

@@ -1,0 +1,11 @@
+//! A guest and its host as real servers on loopback ports, asked over gRPC and HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
+
+mod cluster;
+mod edges;
+mod example;
+mod false_host;
+mod hostile;
+mod silent_hosts;
+mod vectors;
