@@ -2,8 +2,10 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use fate_server::LogLevels;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt, reload};
 
 use crate::exit::Failure;
 
@@ -11,25 +13,33 @@ use crate::exit::Failure;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What is logged: error, warn, info, debug, trace, off, or filters like `fate_model=debug,warn`
-    /// [default: $RUST_LOG, or info]
+    /// [default: $RUST_LOG, or info; warn for demo, model verify and infer]
     #[arg(long, global = true, value_name = "FILTER")]
     log_level: Option<String>,
 }
 
-/// Installs the log for the whole process.
-pub(crate) fn start(args: &Args) -> Result<(), Failure> {
+/// Installs the log for the whole process. `default` counts when the user says nothing.
+/// A server hands the result to whoever may change its levels while it runs.
+pub(crate) fn start(args: &Args, default: &str) -> Result<LogLevels, Failure> {
     let (origin, text) = match &args.log_level {
         Some(text) => ("--log-level", text.clone()),
         None => ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_default()),
     };
+    let filters = if text.trim().is_empty() {
+        default.to_owned()
+    } else {
+        text
+    };
     let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse(&text)
-        .map_err(|cause| Failure::usage(format!("{origin} {text:?}: {cause}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .parse(&filters)
+        .map_err(|cause| Failure::usage(format!("{origin} {filters:?}: {cause}")))?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .init();
-    Ok(())
+    Ok(LogLevels::new(filters, handle))
 }

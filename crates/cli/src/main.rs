@@ -11,9 +11,14 @@
     reason = "results of commands are what stdout is for"
 )]
 
+mod client;
+mod cluster;
 mod commands;
 mod exit;
 mod logging;
+mod runtime;
+mod scoring;
+mod signals;
 mod stdout;
 
 use std::process::ExitCode;
@@ -38,7 +43,8 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = logging::start(&cli.logging).and_then(|()| cli.command.run());
+    let done = logging::start(&cli.logging, cli.command.default_log_level())
+        .and_then(|log_levels| cli.command.run(log_levels));
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+mod process;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,17 +12,9 @@ use std::process::{Command, Output};
 use base64::Engine as _;
 use fate_inference::PIPELINE_KEY;
 use fate_proto::buffer::Pipeline;
+use process::golden;
 use prost::Message as _;
 use serde_json::{Value, json};
-
-fn golden(name: &str) -> PathBuf {
-    std::env::var_os("FATE_GOLDEN")
-        .map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"),
-            PathBuf::from,
-        )
-        .join(name)
-}
 
 fn fate_serving(args: &[&str], path: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fate-serving"))

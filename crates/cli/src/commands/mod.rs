@@ -1,11 +1,20 @@
-//! The commands: one file and one variant each.
+//! The commands: one file (or folder) and one variant each.
 
+mod demo;
+mod infer;
 mod inspect;
+mod server;
+mod verify;
+
+use fate_server::LogLevels;
 
 use crate::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Server(server::Args),
+    Infer(infer::Args),
+    Demo(demo::Args),
     /// Look at models without a running node.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -14,12 +23,27 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ModelCommand {
     Inspect(inspect::Args),
+    Verify(verify::Args),
 }
 
 impl Command {
-    pub(crate) fn run(self) -> Result<Exit, Failure> {
+    /// Commands whose result is on stdout log only what is wrong.
+    pub(crate) fn default_log_level(&self) -> &'static str {
         match self {
+            Command::Server(_) | Command::Model(ModelCommand::Inspect(_)) => "info",
+            Command::Infer(_) | Command::Demo(_) | Command::Model(ModelCommand::Verify(_)) => {
+                "warn"
+            }
+        }
+    }
+
+    pub(crate) fn run(self, log_levels: LogLevels) -> Result<Exit, Failure> {
+        match self {
+            Command::Server(args) => server::run(&args, log_levels),
+            Command::Infer(args) => infer::run(args),
+            Command::Demo(args) => demo::run(&args),
             Command::Model(ModelCommand::Inspect(args)) => inspect::run(&args),
+            Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
         }
     }
 }

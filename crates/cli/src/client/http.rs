@@ -1,0 +1,70 @@
+//! Inference over HTTP/1.1.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use fate_server::config::Address;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Method, Request, header};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::{Call, MAX_ANSWER_BYTES, late};
+
+/// A client with a kept-alive connection.
+#[derive(Debug)]
+pub(crate) struct HttpClient {
+    client: Client<HttpConnector, Full<Bytes>>,
+    address: Address,
+    timeout: Duration,
+}
+
+impl HttpClient {
+    /// Connects with the first call; `timeout` holds for each call.
+    pub(crate) fn new(address: Address, timeout: Duration) -> HttpClient {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(timeout));
+        HttpClient {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            address,
+            timeout,
+        }
+    }
+
+    /// The paths that take the gRPC body as it is.
+    pub(crate) async fn call(&self, call: Call, body: Bytes) -> anyhow::Result<Bytes> {
+        let path = match call {
+            Call::Single => "/v1/inference",
+            Call::Batch => "/v1/batchInference",
+        };
+        self.post(path, body).await
+    }
+
+    /// Posts JSON; any status but 200 is an error.
+    pub(crate) async fn post(&self, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        tokio::time::timeout(self.timeout, self.exchange(path, body))
+            .await
+            .map_err(|_| anyhow::anyhow!(late(self.timeout)))
+            .and_then(|answered| answered)
+            .with_context(|| format!("http://{}{path}", self.address))
+    }
+
+    async fn exchange(&self, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://{}{path}", self.address))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))?;
+        let answer = self.client.request(request).await?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "HTTP {status}");
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
+            .collect()
+            .await
+            .map_err(|cause| anyhow::anyhow!("the answer breaks off: {cause}"))?;
+        Ok(body.to_bytes())
+    }
+}

@@ -1,0 +1,151 @@
+//! Loading and binding a set as FATE-Flow does it: publishLoad at every party, publishBind at the guest
+//! (contract 01 §3.2).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fate_domain::party::Role;
+use fate_golden::{Party, Set};
+use fate_proto::model as wire;
+use fate_proto::model::model_service_client::ModelServiceClient;
+use tonic::transport::Channel;
+
+use super::Cluster;
+use crate::client;
+
+/// Compiling a large forest takes its time.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A set that can be asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    /// What requests carry as `serviceId`.
+    pub(crate) id: String,
+    /// What the hosts find the set's rows by.
+    pub(crate) set: String,
+    /// Kind of the guest's model, for example `binary logistic regression`.
+    pub(crate) kind: String,
+}
+
+/// What became of a set.
+#[derive(Debug)]
+pub(crate) enum Publication {
+    /// Loaded everywhere and bound.
+    Served(Service),
+    /// A server does not want its model; it says why.
+    Refused(String),
+}
+
+impl Cluster {
+    /// Loads every party's model at its server, hosts first, and binds the guest's to a service id.
+    ///
+    /// # Errors
+    /// A server that cannot be reached. A refusal is no error.
+    pub(crate) async fn publish(&self, set: &Set) -> anyhow::Result<Publication> {
+        for party in set.hosts().iter().chain([set.guest()]) {
+            let request = load_request(set, party, self.transfer.url());
+            let answer = self.model_service(party).await?.publish_load(request).await;
+            let answer = answer.with_context(|| format!("publishLoad at {}", name_of(party)))?;
+            if let Some(refusal) = refusal("publishLoad", party, &answer.into_inner()) {
+                return Ok(Publication::Refused(refusal));
+            }
+        }
+        let id = service_id(&set.name);
+        let guest = set.guest();
+        let request = bind_request(guest, &id);
+        let answer = self.model_service(guest).await?.publish_bind(request).await;
+        let answer = answer.with_context(|| format!("publishBind at {}", name_of(guest)))?;
+        if let Some(refusal) = refusal("publishBind", guest, &answer.into_inner()) {
+            return Ok(Publication::Refused(refusal));
+        }
+        Ok(Publication::Served(Service {
+            id,
+            set: set.name.clone(),
+            kind: self.guest.kind(&guest.key).unwrap_or_default(),
+        }))
+    }
+
+    async fn model_service(&self, party: &Party) -> anyhow::Result<ModelServiceClient<Channel>> {
+        let node = match party.role {
+            Role::Guest => &self.guest,
+            _ => self
+                .hosts
+                .get(&party.party_id)
+                .with_context(|| format!("no server for {}", name_of(party)))?,
+        };
+        let channel = client::channel(&node.grpc_address(), TIMEOUT).await?;
+        Ok(ModelServiceClient::new(channel))
+    }
+}
+
+fn name_of(party: &Party) -> String {
+    format!("{} {}", party.role, party.party_id)
+}
+
+fn refusal(call: &str, party: &Party, answer: &wire::PublishResponse) -> Option<String> {
+    (answer.status_code != 0).then(|| {
+        let party = name_of(party);
+        format!(
+            "{call} at {party}: {} {}",
+            answer.status_code, answer.message
+        )
+    })
+}
+
+/// `? : / &` are not allowed in a service id; a directory's name may have them.
+pub(super) fn service_id(set: &str) -> String {
+    set.replace(['?', ':', '/', '&'], "_")
+}
+
+/// Every party gets the same request but for `local`.
+fn load_request(set: &Set, party: &Party, url: String) -> wire::PublishRequest {
+    let (role, model) = parties(&set.parties);
+    wire::PublishRequest {
+        local: Some(local(party)),
+        role,
+        model,
+        load_type: "FATEFLOW".to_owned(),
+        file_path: url,
+        ..wire::PublishRequest::default()
+    }
+}
+
+/// A bind names the initiator's part only.
+fn bind_request(guest: &Party, service_id: &str) -> wire::PublishRequest {
+    let (role, model) = parties(std::slice::from_ref(guest));
+    wire::PublishRequest {
+        local: Some(local(guest)),
+        role,
+        model,
+        service_id: service_id.to_owned(),
+        ..wire::PublishRequest::default()
+    }
+}
+
+fn local(party: &Party) -> wire::LocalInfo {
+    wire::LocalInfo {
+        role: party.role.to_string(),
+        party_id: party.party_id.clone(),
+    }
+}
+
+type Roles = BTreeMap<String, wire::Party>;
+type PartyModels = BTreeMap<String, wire::RoleModelInfo>;
+
+fn parties(parties: &[Party]) -> (Roles, PartyModels) {
+    let mut roles = Roles::new();
+    let mut models = PartyModels::new();
+    for party in parties {
+        let role = party.role.to_string();
+        let ids = &mut roles.entry(role.clone()).or_default().party_id;
+        ids.push(party.party_id.clone());
+        let key = wire::ModelInfo {
+            table_name: party.key.table_name.clone(),
+            namespace: party.key.namespace.clone(),
+        };
+        let of_role = &mut models.entry(role).or_default().role_model_info;
+        of_role.insert(party.party_id.clone(), key);
+    }
+    (roles, models)
+}
