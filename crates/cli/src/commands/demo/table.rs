@@ -74,5 +74,5 @@ fn line(scored: &Scored) -> String {
 }
 
 fn millis(duration: Duration) -> String {
-    format!("{:.1}ms", duration.as_secs_f64() * 1e3)
+    format!("{:.2}ms", duration.as_secs_f64() * 1e3)
 }
