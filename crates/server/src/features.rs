@@ -7,27 +7,29 @@ use fate_features::{Error, FeatureSource, Settings};
 
 use crate::config::Config;
 
-type Configured = Option<Arc<dyn FeatureSource>>;
+/// No source is configured, one is, or the one that is cannot be used: then the node goes without, and calls that need
+/// it answer 116 as the Java server does (contract 01 §8).
+type Configured = Result<Option<Arc<dyn FeatureSource>>, Error>;
 
-/// The single and the batch source. An unknown or unusable name leaves the source out, and calls that need it answer
-/// 116 as the Java server does (contract 01 §8).
-pub(crate) fn sources(config: &Config) -> (Configured, Configured) {
-    let settings = settings(config);
-    let single = config.single_source.as_deref().and_then(|name| {
-        named(
-            "feature.single.adaptor",
-            name,
-            fate_features::single_source(name, &settings),
-        )
-    });
-    let batch = config.batch_source.as_deref().and_then(|name| {
-        named(
-            "feature.batch.adaptor",
-            name,
-            fate_features::batch_source(name, &settings),
-        )
-    });
-    (single, batch)
+/// The source of `feature.single.adaptor`.
+pub(crate) fn single(config: &Config) -> Configured {
+    let name = config.single_source.as_deref();
+    name.map(|name| fate_features::single_source(name, &settings(config)))
+        .transpose()
+}
+
+/// The source of `feature.batch.adaptor`.
+pub(crate) fn batch(config: &Config) -> Configured {
+    let name = config.batch_source.as_deref();
+    name.map(|name| fate_features::batch_source(name, &settings(config)))
+        .transpose()
+}
+
+/// What is wrong with the configured sources, by key.
+pub(crate) fn problems(config: &Config) -> impl Iterator<Item = (&'static str, Error)> {
+    let single = single(config).err().map(|e| ("feature.single.adaptor", e));
+    let batch = batch(config).err().map(|e| ("feature.batch.adaptor", e));
+    single.into_iter().chain(batch)
 }
 
 fn settings(config: &Config) -> Settings {
@@ -41,16 +43,5 @@ fn settings(config: &Config) -> Settings {
         // Java gives the rows of a batch this much less than its own call time-out.
         parallel_timeout: config.grpc_timeout.saturating_sub(Duration::from_millis(1)),
         ..Settings::default()
-    }
-}
-
-/// The source that `key` names, or an error in the log and none.
-fn named(key: &str, name: &str, opened: Result<Arc<dyn FeatureSource>, Error>) -> Configured {
-    match opened {
-        Ok(source) => Some(source),
-        Err(error) => {
-            tracing::error!(key, name, %error, "no feature source: calls that need it answer 116");
-            None
-        }
     }
 }

@@ -160,12 +160,14 @@ fn say_notes(config: &Config) {
     }
 }
 
-/// Rules live beside the models. A Java node kept them in its working directory; those are taken over as long as
-/// there are none of ours.
+/// Rules live beside the models. A Java node kept them in its working directory; with the first start on such a node's
+/// store they are taken over.
 fn rules_file(config: &Config) -> PathBuf {
-    let ours = config.cache_path.join(".fate/flowRules.json");
+    let store = config.cache_path.join(".fate");
+    let ours = store.join("flowRules.json");
     let java = Path::new(".fate/flowRules.json");
-    if !ours.exists() && java.exists() && take_over(java, &ours).is_err() {
+    let is_java_store = store.join("loadModelStore.cache").exists();
+    if is_java_store && !ours.exists() && java.exists() && take_over(java, &ours).is_err() {
         tracing::warn!("flow rules of {} cannot be taken over", java.display());
     }
     ours
@@ -250,7 +252,8 @@ fn assemble(
         .map_err(StartError::Setup)?;
     let transport: Arc<dyn HostTransport> = Arc::new(routes);
     let admission: Arc<dyn Admission> = Arc::clone(&flow) as Arc<dyn Admission>;
-    let (single, batch) = features::sources(&config);
+    let single = features::single(&config);
+    let batch = features::batch(&config);
     let guest = Guest {
         models: models.clone(),
         transport,
@@ -263,8 +266,8 @@ fn assemble(
     };
     let host = Host {
         models: models.clone(),
-        single: embedding.single_source.or(single),
-        batch: embedding.batch_source.or(batch),
+        single: embedding.single_source.or(single.ok().flatten()),
+        batch: embedding.batch_source.or(batch.ok().flatten()),
         admission,
         settings: HostSettings {
             batch_max: config.batch_max,

@@ -179,7 +179,9 @@ impl Config {
             });
         }
         let notes = notes::notes(entries, &values);
-        Ok(Self::from_values(values, notes))
+        let mut config = Self::from_values(values, notes);
+        config.notes.extend(notes::about_sources(&config, entries));
+        Ok(config)
     }
 
     fn from_values(values: Values, notes: Vec<Note>) -> Self {

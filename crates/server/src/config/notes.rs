@@ -1,7 +1,8 @@
 //! What a configuration makes worth saying at start.
 
 use super::keys::{self, KEYS, Treatment};
-use super::{Entry, Values};
+use super::{Config, Entry, Values};
+use crate::features;
 
 /// How loud a note is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,19 @@ pub(super) fn notes(entries: &[Entry<'_>], values: &Values) -> Vec<Note> {
     notes.extend(about_registry(entries, values));
     notes.extend(about_routes(values));
     notes
+}
+
+/// Feature sources that cannot be used. The node starts without them, as the Java server does.
+pub(super) fn about_sources(config: &Config, entries: &[Entry<'_>]) -> Vec<Note> {
+    let note = |(key, error): (&str, fate_features::Error)| Note {
+        level: Level::Warning,
+        line: entries
+            .iter()
+            .rfind(|entry| entry.key == key)
+            .and_then(|entry| entry.line),
+        text: format!("{key}: {error}; calls that need it will answer 116"),
+    };
+    features::problems(config).map(note).collect()
 }
 
 fn about_entry(entry: &Entry<'_>) -> Option<Note> {

@@ -262,3 +262,17 @@ fn transfers_are_bounded_by_our_key_first() {
     let config = read("httpclient.tran.sockect.timeout=7000\nmodel.transfer.timeout=9000").unwrap();
     assert_eq!(config.transfer_timeout, Duration::from_secs(9));
 }
+
+#[test]
+fn an_unusable_feature_source_is_warned_of() {
+    let config =
+        read("port=1\nfeature.single.adaptor=nobody.knows.It\nfeature.batch.adaptor=mock\n")
+            .unwrap();
+    let note = config
+        .notes()
+        .iter()
+        .find(|note| note.text.contains("nobody.knows.It"))
+        .unwrap();
+    assert_eq!((note.level, note.line), (Level::Warning, Some(2)));
+    assert!(note.text.ends_with("will answer 116"), "{}", note.text);
+}
