@@ -26,8 +26,8 @@ type Table = HashMap<Box<str>, FeatureRow>;
 struct FilePick {
     file: DataFile,
     loaded: parking_lot::Mutex<Option<Loaded>>,
-    /// Held by the one caller that reads the file.
-    reading: tokio::sync::Mutex<()>,
+    /// Held by the one thread that reads the file, even when its caller has given up.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The outcome of reading one state of the file, good or bad.
@@ -49,7 +49,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Arc<dyn FeatureSource>, Error>
     Ok(Arc::new(FilePick {
         file: settings.file(),
         loaded: parking_lot::Mutex::default(),
-        reading: tokio::sync::Mutex::default(),
+        reading: Arc::default(),
     }))
 }
 
@@ -59,12 +59,12 @@ impl FilePick {
         if let Some(table) = self.known()? {
             return table;
         }
-        let _reading = self.reading.lock().await;
+        let reading = Arc::clone(&self.reading).lock_owned().await;
         if let Some(table) = self.known()? {
             return table;
         }
         let file = self.file.clone();
-        let loaded = data_file::off_thread(move || load(&file)).await?;
+        let (loaded, _reading) = data_file::off_thread(move || Ok((load(&file)?, reading))).await?;
         let table = loaded.table.clone();
         *self.loaded.lock() = Some(loaded);
         table

@@ -1,9 +1,24 @@
 //! Where a host gets the features of a row: one trait, and the sources behind the Java names of
 //! `feature.single.adaptor` and `feature.batch.adaptor` (contract 01 §8).
 //!
+//! | short name | Java, single | Java, batch | features come from |
+//! |---|---|---|---|
+//! | `mock` | `MockAdapter` | `MockBatchAdapter` | eleven constants |
+//! | `file` | `TestFileAdapter` | `BatchTestFileAdapter` | a file, the same for every id |
+//! | `file-pick` | `TestFilePickAdapter` | `BatchTestFilePickAdapter` | a file, one line per id |
+//! | `http` | `HttpAdapter` | – | a feature service, judged by the answer's `code` |
+//! | `http-header` | `HttpAdapterByHeader` | – | a feature service, judged by the HTTP status |
+//! | `parallel` | – | `ParallelBatchToSingleFeatureAdaptor` | a single source, asked for many rows at a time |
+//!
 //! May depend on `fate-domain` only; knows neither models nor gRPC. Promises: every call ends, with features or with a
-//! [`Fault`] that carries the contract's code (102, 110, 113, 116); files and answers of foreign services are hostile
-//! input, bounded in size and in time. A new source is one file and one entry in the table of `registry.rs`.
+//! [`Fault`] that carries the contract's code:
+//! * 102: a data file, or the ids it is asked with, are wrong,
+//! * 110: a foreign service did not answer in time, in bounds or in its protocol,
+//! * 113: the id has no features in a file, or `parallel` ran out of time,
+//! * 116: a foreign service says that it has none.
+//!
+//! Files and answers of foreign services are hostile input, bounded in size and in time; a caller may drop a call at any
+//! point. A new source is one file and one entry in the table of `registry.rs`.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -13,11 +28,19 @@ use std::sync::Arc;
 use fate_domain::fault::Fault;
 
 mod data_file;
+mod feature_service;
 mod file_pick;
+mod http;
+mod http_header;
+mod members;
 mod mock;
+mod name_lookup;
+mod parallel;
 mod registry;
 mod settings;
 mod test_file;
+#[cfg(test)]
+mod test_service;
 
 pub use registry::{Error, batch_source, single_source};
 pub use settings::Settings;
@@ -44,9 +67,20 @@ pub trait FeatureSource: Send + Sync + Debug {
     /// The short name of the source, for logs.
     fn name(&self) -> &str;
 
-    /// The features of one row. An id without features is 113 (contract 01 §8).
+    /// The features of one row, or the code of their absence: see the crate's list (contract 01 §8).
     fn fetch<'a>(&'a self, ids: &'a str) -> BoxFuture<'a, Result<FeatureRow, Fault>>;
 
     /// The features of many rows, one result for each of `ids` in their order.
     fn fetch_batch<'a>(&'a self, ids: &'a [&'a str]) -> BoxFuture<'a, BatchRows>;
+}
+
+/// A batch of a source that can only be asked for one row at a time; `parallel` is the quicker way.
+fn one_by_one<'a>(source: &'a dyn FeatureSource, ids: &'a [&'a str]) -> BoxFuture<'a, BatchRows> {
+    Box::pin(async move {
+        let mut rows = Vec::with_capacity(ids.len());
+        for ids in ids {
+            rows.push(source.fetch(ids).await);
+        }
+        Ok(rows)
+    })
 }

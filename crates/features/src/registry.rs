@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{FeatureSource, Settings, file_pick, mock, test_file};
+use crate::{FeatureSource, Settings, file_pick, http, http_header, mock, parallel, test_file};
 
 const JAVA_PACKAGE: &str = "com.webank.ai.fate.serving.adaptor.dataaccess.";
 
@@ -31,6 +31,21 @@ const SOURCES: &[Entry] = &[
         short: "file-pick",
         single: Some(("TestFilePickAdapter", file_pick::open)),
         batch: Some(("BatchTestFilePickAdapter", file_pick::open)),
+    },
+    Entry {
+        short: "http",
+        single: Some(("HttpAdapter", http::open)),
+        batch: None,
+    },
+    Entry {
+        short: "http-header",
+        single: Some(("HttpAdapterByHeader", http_header::open)),
+        batch: None,
+    },
+    Entry {
+        short: "parallel",
+        single: None,
+        batch: Some(("ParallelBatchToSingleFeatureAdaptor", parallel::open)),
     },
 ];
 
@@ -96,4 +111,61 @@ fn open(
         name: name.to_owned(),
         known: known.join(", "),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Opened = Result<Arc<dyn FeatureSource>, Error>;
+
+    fn settings() -> Settings {
+        Settings {
+            http_url: Some("http://127.0.0.1:1/".to_owned()),
+            batch_single_source: Some("mock".to_owned()),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn every_source_has_its_java_name_in_full_and_bare_and_a_short_name() {
+        for entry in SOURCES {
+            check(entry.short, entry.single, single_source);
+            check(entry.short, entry.batch, batch_source);
+        }
+    }
+
+    fn check(short: &str, side: Option<(&str, Open)>, by_name: fn(&str, &Settings) -> Opened) {
+        let Some((class, _)) = side else {
+            assert!(by_name(short, &settings()).is_err(), "{short}");
+            return;
+        };
+        let full = format!("{JAVA_PACKAGE}{class}");
+        for name in [&full, &format!(" {class} "), short] {
+            let source = by_name(name, &settings()).expect(name);
+            assert_eq!(source.name(), short);
+        }
+    }
+
+    #[test]
+    fn other_names_are_unknown() {
+        for name in [
+            "",
+            "DTest",
+            "mockadapter",
+            "com.example.HttpAdapter",
+            "parallel",
+        ] {
+            let error = single_source(name, &settings()).expect_err(name);
+            assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
+        }
+        for name in ["DTest", "HttpAdapter", "http", "http-header", "MockAdapter"] {
+            let error = batch_source(name, &settings()).expect_err(name);
+            let text = error.to_string();
+            assert!(
+                text.contains("parallel (ParallelBatchToSingleFeatureAdaptor)"),
+                "{text}"
+            );
+        }
+    }
 }

@@ -14,19 +14,19 @@ pub struct Settings {
     pub max_file_bytes: u64,
     /// `http.adapter.url`: an `http://` URL, needed by `http` and `http-header` only.
     pub http_url: Option<String>,
-    /// `http.connect.timeout`: until a connection stands.
+    /// `http.connect.timeout`: until a connection stands, looking up the host's name included. No `http_*` time may be 0.
     pub http_connect_timeout: Duration,
-    /// `http.connect.request.timeout`: until the request may use one of the pooled connections.
+    /// `http.connect.request.timeout`: until the request may be one of `http_max_calls`.
     pub http_connect_request_timeout: Duration,
-    /// `http.socket.timeout`: until the service has answered.
+    /// `http.socket.timeout`: from the connection until the service's answer is complete.
     pub http_socket_timeout: Duration,
-    /// Calls that may run against the feature service at a time.
+    /// Calls that one source may have running at its feature service at a time; at least 1.
     pub http_max_calls: usize,
     /// Most bytes of a feature service's answer; a larger one is 110.
     pub max_response_bytes: usize,
     /// `feature.batch.single.adaptor`: the single source that `parallel` asks for every row.
     pub batch_single_source: Option<String>,
-    /// Rows that `parallel` asks for at a time, over all its calls.
+    /// Rows that `parallel` asks for at a time, over all its calls; at least 1.
     pub parallel_rows: usize,
     /// Time `parallel` gives the rows of one batch (`grpc.timeout` less 1 ms by default, as in Java).
     pub parallel_timeout: Duration,

@@ -13,22 +13,27 @@ use crate::{BatchRows, BoxFuture, FeatureRow, FeatureSource, Settings};
 #[derive(Debug)]
 struct TestFile {
     file: DataFile,
-    /// One reader at a time, so that calls cannot multiply the file in memory.
-    reading: tokio::sync::Mutex<()>,
+    /// One reader at a time, so that calls cannot multiply the file in memory. The reading thread holds it, for a caller
+    /// that gives up does not stop that thread.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 pub(crate) fn open(settings: &Settings) -> Result<Arc<dyn FeatureSource>, Error> {
     Ok(Arc::new(TestFile {
         file: settings.file(),
-        reading: tokio::sync::Mutex::default(),
+        reading: Arc::default(),
     }))
 }
 
 impl TestFile {
     async fn row(&self) -> Result<FeatureRow, Fault> {
-        let _reading = self.reading.lock().await;
+        let reading = Arc::clone(&self.reading).lock_owned().await;
         let file = self.file.clone();
-        data_file::off_thread(move || read(&file)).await
+        data_file::off_thread(move || {
+            let _reading = reading;
+            read(&file)
+        })
+        .await
     }
 }
 
