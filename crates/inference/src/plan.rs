@@ -198,9 +198,8 @@ impl Assembly {
                     "it would work on the output of a model, which no FATE pipeline does",
                 );
             }
-            Built::Output(_) if self.model.is_none() => {
-                return refuse("it needs a model before it");
-            }
+            // Before the model there are only labels to change, and a request has none.
+            Built::Output(_) if self.model.is_none() => Treatment::PassThrough,
             Built::Transform(transform) => {
                 self.transforms.push(transform);
                 Treatment::Transform

@@ -30,11 +30,6 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// No feature at all arrived, known to the model or not.
-    pub fn is_blank(&self) -> bool {
-        self.unknown == 0 && self.cells.iter().all(|cell| matches!(cell, Cell::Absent))
-    }
-
     /// Empties the row.
     pub fn clear(&mut self) {
         self.cells.fill(Cell::Absent);
@@ -66,16 +61,6 @@ impl<'a> Row<'a> {
             }
         }
         self.unknown = 0;
-    }
-
-    /// Features present, known or not.
-    pub(crate) fn present(&self) -> usize {
-        self.unknown
-            + self
-                .cells
-                .iter()
-                .filter(|cell| !matches!(cell, Cell::Absent))
-                .count()
     }
 
     pub(crate) fn count_unknown(&mut self) {
@@ -205,7 +190,7 @@ mod tests {
         let row = read(r#"{"a":1.50,"zz":[{"deep":1}],"\u0062":"x\"y"}"#).unwrap();
         assert_eq!(row.cells[0], Cell::Number(1.5, Spelling::Token("1.50")));
         assert_eq!(row.cells[1], Cell::Text("x\"y".into()));
-        assert_eq!((row.unknown(), row.present()), (1, 3));
+        assert_eq!(row.unknown(), 1);
     }
 
     #[test]

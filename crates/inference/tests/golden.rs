@@ -1,5 +1,7 @@
 //! Every golden model, row by row, against FATE's offline scores (`fate`) and FATE-Serving 2.1.7's answers (`java`).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -11,10 +13,13 @@ use fate_inference::{Buffers, Partial, Plan, Score, Semantics, Site, compile};
 
 const TOLERANCE: f64 = 1e-12;
 
+/// Cells by column, by row id.
+type Rows = BTreeMap<String, Vec<(String, String)>>;
+
 struct Party {
     id: String,
     buffers: Buffers,
-    rows: BTreeMap<String, Vec<(String, String)>>,
+    rows: Rows,
 }
 
 fn models() -> PathBuf {
@@ -76,8 +81,8 @@ fn party(directory: &Path, id: &str) -> Party {
 struct Set {
     name: String,
     guest: Plan,
-    guest_rows: BTreeMap<String, Vec<(String, String)>>,
-    hosts: Vec<(String, Plan, BTreeMap<String, Vec<(String, String)>>)>,
+    guest_rows: Rows,
+    hosts: Vec<(String, Plan, Rows)>,
 }
 
 impl Set {

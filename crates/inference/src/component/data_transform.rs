@@ -295,14 +295,14 @@ impl FateDataTransform {
         let exclusive = settings
             .exclusive_data_type
             .iter()
-            .filter_map(|(name, data_type)| {
+            .map(|(name, data_type)| {
                 // Offline the names were lower-cased when the model was trained.
                 let name = settings
                     .header
                     .iter()
                     .find(|header| header.to_lowercase() == *name)
                     .unwrap_or(name);
-                Some((context.symbols.intern(name), Cast::of(data_type)))
+                (context.symbols.intern(name), Cast::of(data_type))
             })
             .collect();
         let blank = match &settings.missing {

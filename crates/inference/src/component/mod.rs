@@ -19,6 +19,7 @@ mod binning;
 mod data_transform;
 pub(crate) mod forest;
 mod imputation;
+mod label_transform;
 mod linear;
 mod one_hot;
 mod scale;
@@ -149,6 +150,14 @@ const fn transform(build: Builder, java: InJava) -> Class {
     }
 }
 
+const fn output(build: Builder, java: InJava) -> Class {
+    Class::Served {
+        treatment: Treatment::Output,
+        build,
+        java,
+    }
+}
+
 const fn model(build: Builder, java: InJava) -> Class {
     Class::Served {
         treatment: Treatment::Model,
@@ -243,6 +252,10 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
         "HeteroFastSecureBoostingTreeHost",
         model(forest::build_host, InJava::Unknown),
     ),
+    (
+        "LabelTransformer",
+        output(label_transform::build, InJava::Unknown),
+    ),
     ("IntersectGuest", Class::Harmless),
     ("IntersectHost", Class::Harmless),
     ("Evaluation", Class::Harmless),
@@ -328,10 +341,6 @@ impl<'a> Source<'a> {
 
     pub(crate) fn param<M: Message + Default>(&self) -> Result<M, Refusal> {
         self.decode("Param", self.param.as_ref())
-    }
-
-    pub(crate) fn has_param(&self) -> bool {
-        self.param.is_some()
     }
 
     fn decode<M: Message + Default>(

@@ -117,7 +117,7 @@ impl Transform for OneHot {
         for encoded in &self.columns {
             let outputs = || encoded.categories.iter().map(|category| category.output);
             let used = outputs().any(|output| needed.contains(&output));
-            outputs().for_each(|output| drop(needed.remove(&output)));
+            needed.retain(|column| !outputs().any(|output| output == *column));
             if used {
                 needed.insert(encoded.column);
             }
