@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use tokio::net::TcpStream;
+
 use super::*;
 use crate::registry::single_source;
 use crate::test_service::{Reply, TestService};
@@ -179,6 +181,7 @@ async fn broken_answers() {
     ] {
         let service = TestService::start(reply).await;
         assert_broken(&service.settings(), part).await;
+        assert_eq!(service.requests().len(), 1, "{part}: not asked again");
     }
 }
 
@@ -217,6 +220,33 @@ async fn nobody_listens() {
         ..Settings::default()
     };
     assert_broken(&settings, "refused").await;
+}
+
+#[tokio::test]
+async fn a_service_that_accepts_no_connection() {
+    let socket = tokio::net::TcpSocket::new_v4().expect("socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("bind");
+    let listener = socket.listen(1).expect("listen");
+    let address = listener.local_addr().expect("address");
+    // The system completes connections by itself until its queue is full.
+    let mut queue = Vec::new();
+    let brief = Duration::from_millis(200);
+    while let Ok(stream) = tokio::time::timeout(brief, TcpStream::connect(address)).await {
+        queue.push(stream.expect("connected"));
+        assert!(queue.len() < 1000, "the queue has no end");
+    }
+    let settings = Settings {
+        http_url: Some(format!("http://{address}/")),
+        http_connect_timeout: brief,
+        ..Settings::default()
+    };
+    let fault = ask(&settings).await.expect_err("no connection");
+    assert_eq!(fault.code.0, 110, "{fault}");
+    let texts = ["no connection within 200ms", "tcp connect error"];
+    assert!(
+        texts.iter().any(|text| fault.message.contains(text)),
+        "{fault}"
+    );
 }
 
 #[tokio::test]
