@@ -6,7 +6,7 @@ use fate_domain::fault::Fault;
 use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
 use fate_inference::Semantics;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::published::Remote;
 use crate::request::{check_service_id, other_side, role_of};
@@ -33,8 +33,9 @@ pub(crate) struct Imported {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ModelJson {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    resource_name: Option<String>,
+    /// Only written: Java builds it on first use, and old nodes send what they like.
+    #[serde(skip_deserializing)]
+    resource_name: String,
     timestamp: i64,
     table_name: String,
     namespace: String,
@@ -42,9 +43,9 @@ struct ModelJson {
     role: Option<String>,
     #[serde(default)]
     part_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     federation_model_map: BTreeMap<String, ModelJson>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     service_ids: Vec<String>,
     #[serde(
         default,
@@ -52,9 +53,18 @@ struct ModelJson {
         skip_serializing_if = "Option::is_none"
     )]
     resource_address: Option<String>,
-    /// Ours; Java skips it. Without it the receiver's default for new models holds.
+    /// Ours; Java skips it. It travels so that a model gives the same scores everywhere; a Java node does not send it,
+    /// and the receiver's default for new models holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     semantics: Option<Semantics>,
+}
+
+fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 pub(crate) fn export(stored: &StoredModel, service_ids: Vec<String>) -> Result<Export, Fault> {
@@ -63,7 +73,7 @@ pub(crate) fn export(stored: &StoredModel, service_ids: Vec<String>) -> Result<E
     model.part_id = Some(description.party_id.clone());
     model.resource_address = description.resource_address.clone();
     model.service_ids = service_ids;
-    model.semantics = (description.semantics != Semantics::Fate).then_some(description.semantics);
+    model.semantics = Some(description.semantics);
     for remote in &description.remotes {
         let mut stub = model_json(&remote.key, &remote.role.to_string(), description);
         stub.part_id = Some(remote.party_id.clone());
@@ -80,7 +90,7 @@ pub(crate) fn export(stored: &StoredModel, service_ids: Vec<String>) -> Result<E
 
 fn model_json(key: &ModelKey, role: &str, description: &Description) -> ModelJson {
     ModelJson {
-        resource_name: Some(key.resource_name()),
+        resource_name: key.resource_name(),
         timestamp: description.loaded_at_ms,
         table_name: key.table_name.clone(),
         namespace: key.namespace.clone(),

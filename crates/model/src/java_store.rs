@@ -1,5 +1,6 @@
 //! The `.fate` folder of a Java node (contract 01 §3.9, App. B): read once, at take-over, and never written to.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use fate_domain::model_key::ModelKey;
@@ -76,17 +77,17 @@ fn parse(path: &Path) -> Result<Stream, String> {
 }
 
 /// Fills in the models; returns Java's text key of each, for the bindings.
-fn read_models(path: &Path, store: &mut JavaStore) -> Result<Vec<(String, ModelKey)>, String> {
+fn read_models(path: &Path, store: &mut JavaStore) -> Result<HashMap<String, ModelKey>, String> {
     let stream = parse(path)?;
     let entries = stream
         .map_entries(stream.root())
         .ok_or_else(|| format!("{}: not a map", path.display()))?;
-    let mut keys = Vec::new();
+    let mut keys = HashMap::new();
     for (key, value) in entries {
         let text_key = stream.text(key).unwrap_or_default().to_owned();
         match describe(&stream, value) {
             Ok(description) => {
-                keys.push((text_key, description.key.clone()));
+                keys.insert(text_key, description.key.clone());
                 store.models.push(description);
             }
             Err(cause) => store
@@ -99,7 +100,7 @@ fn read_models(path: &Path, store: &mut JavaStore) -> Result<Vec<(String, ModelK
 
 fn read_bindings(
     path: &Path,
-    keys: &[(String, ModelKey)],
+    keys: &HashMap<String, ModelKey>,
     store: &mut JavaStore,
 ) -> Result<(), String> {
     let stream = parse(path)?;
@@ -115,9 +116,9 @@ fn read_bindings(
             ));
             continue;
         };
-        let found = keys.iter().find(|(known, _)| known == text_key);
+        let found = keys.get(text_key);
         match (check_service_id(service_id), found) {
-            (Ok(()), Some((_, key))) => store.bindings.push((service_id.to_owned(), key.clone())),
+            (Ok(()), Some(key)) => store.bindings.push((service_id.to_owned(), key.clone())),
             (Ok(()), None) => {
                 let cause = format!("its model {text_key} is not in {LOAD_STORE}");
                 store

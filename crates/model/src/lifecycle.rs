@@ -134,10 +134,11 @@ impl Models {
                     "service id can only be bound to a guest model",
                 ));
             }
-            tracing::info!(service_id, model = key.store_name(), "service id bound");
             store.commit(Vec::new(), |manifest| {
-                manifest.bindings.insert(service_id, key);
-            })
+                manifest.bindings.insert(service_id.clone(), key.clone());
+            })?;
+            tracing::info!(service_id, model = key.store_name(), "service id bound");
+            Ok(())
         })
         .await
     }
@@ -190,16 +191,17 @@ impl Models {
                     "unbind request info is error",
                 ));
             }
+            store.commit(Vec::new(), |manifest| {
+                manifest
+                    .bindings
+                    .retain(|service_id, _| !service_ids.contains(service_id));
+            })?;
             tracing::info!(
                 ?service_ids,
                 model = key.store_name(),
                 "service ids unbound"
             );
-            store.commit(Vec::new(), |manifest| {
-                manifest
-                    .bindings
-                    .retain(|service_id, _| !service_ids.contains(service_id));
-            })
+            Ok(())
         })
         .await
     }

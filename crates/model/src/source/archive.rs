@@ -2,7 +2,7 @@
 //! `define/define_meta.yaml` lists the buffers under `model_proto` in every version (1.4 to 1.6 also write a line
 //! `describe`, 1.7 and later `component_define`); their bytes are in `variables/data/<component>/<alias>/<Name>`.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
@@ -10,25 +10,110 @@ use std::path::Path;
 use bytes::Bytes;
 use fate_inference::Buffers;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::buffers_json;
 
 const META: &str = "define/define_meta.yaml";
-const MAX_META_BYTES: u64 = 4 << 20;
+const MAX_META_BYTES: u64 = 1 << 20;
 /// A model has some ten files for each component.
 const MAX_ENTRIES: usize = 100_000;
+/// A component, an alias and a buffer's name make one file name each in FATE-Flow's folder.
+const MAX_NAME_BYTES: usize = 255;
 
 #[derive(Deserialize)]
 struct DefineMeta {
     #[serde(default)]
-    model_proto: Option<BTreeMap<String, Aliases>>,
+    model_proto: Option<Listing>,
 }
 
-/// alias -> buffer name -> protobuf class; an alias without buffers may be empty.
-type Aliases = Option<BTreeMap<String, Option<BTreeMap<String, IgnoredAny>>>>;
+/// Component, alias and name of every buffer. Not plain maps: YAML's references let a short text stand for more maps
+/// than any memory holds, so everything is counted while it is read.
+struct Listing(Vec<ListedBuffer>);
+
+struct ListedBuffer {
+    component: String,
+    alias: String,
+    name: String,
+}
+
+impl<'de> Deserialize<'de> for Listing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut listing = Level::default();
+        Branch(&mut listing).deserialize(deserializer)?;
+        Ok(Listing(listing.found))
+    }
+}
+
+/// Where the reading of a listing is.
+#[derive(Default)]
+struct Level {
+    /// The names above: none, a component, or a component and an alias.
+    above: Vec<String>,
+    names_read: usize,
+    found: Vec<ListedBuffer>,
+}
+
+impl Level {
+    fn check(&mut self, name: &str) -> Result<(), String> {
+        self.names_read += 1;
+        if self.names_read > MAX_ENTRIES {
+            return Err(format!("model_proto has more than {MAX_ENTRIES} names"));
+        }
+        if name.len() > MAX_NAME_BYTES {
+            return Err(format!(
+                "model_proto has a name longer than {MAX_NAME_BYTES} bytes"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// One map of the listing; an alias without buffers may be empty (`null`).
+struct Branch<'a>(&'a mut Level);
+
+impl<'de> DeserializeSeed<'de> for Branch<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Branch<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("component: {alias: {buffer: class}}")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Branch(level) = self;
+        while let Some(name) = map.next_key::<String>()? {
+            level.check(&name).map_err(A::Error::custom)?;
+            if let [component, alias] = &level.above[..] {
+                let (component, alias) = (component.clone(), alias.clone());
+                level.found.push(ListedBuffer {
+                    component,
+                    alias,
+                    name,
+                });
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                level.above.push(name);
+                map.next_value_seed(Branch(&mut *level))?;
+                level.above.pop();
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Reads the listed buffers, at most `max_bytes` of them; nothing is unpacked to the disk.
 pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Buffers, String> {
@@ -84,23 +169,24 @@ fn read_buffers<R: Read + Seek>(
         .ok_or_else(|| format!("{META} is missing: not a FATE-Flow model archive"))?;
     let meta: DefineMeta =
         serde_yaml_ng::from_slice(&meta).map_err(|cause| format!("{META}: {cause}"))?;
-    let components = meta
+    let Listing(listed) = meta
         .model_proto
         .ok_or_else(|| format!("{META} has no model_proto"))?;
     let mut left = max_bytes;
     let mut buffers = Buffers::new();
-    for (component, aliases) in components {
-        for (alias, names) in aliases.unwrap_or_default() {
-            for name in names.unwrap_or_default().into_keys() {
-                let entry = format!("variables/data/{component}/{alias}/{name}");
-                let Some(buffer) = read_entry(archive, &entry, left)? else {
-                    tracing::warn!(entry, "the archive lists a buffer that it does not hold");
-                    continue;
-                };
-                left -= buffer.len() as u64;
-                buffers.insert(format!("{component}.{alias}:{name}"), Bytes::from(buffer));
-            }
-        }
+    for ListedBuffer {
+        component,
+        alias,
+        name,
+    } in listed
+    {
+        let entry = format!("variables/data/{component}/{alias}/{name}");
+        let Some(buffer) = read_entry(archive, &entry, left)? else {
+            tracing::warn!(entry, "the archive lists a buffer that it does not hold");
+            continue;
+        };
+        left -= buffer.len() as u64;
+        buffers.insert(format!("{component}.{alias}:{name}"), Bytes::from(buffer));
     }
     buffers_json::check(buffers, max_bytes)
 }

@@ -16,6 +16,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// A model has some ten buffers for each component; without a limit, tiny ones would take many times the memory of
+/// the text.
+const MAX_BUFFERS: usize = 100_000;
+
 /// The longest JSON text that can hold buffers of `max_bytes`: Base64, names and punctuation.
 pub(crate) fn max_text_bytes(max_bytes: u64) -> u64 {
     max_bytes
@@ -92,6 +96,9 @@ impl<'de> Visitor<'de> for ObjectVisitor {
                 .next_value()
                 .map_err(|cause| A::Error::custom(format!("{name}: {cause}")))?;
             buffers.insert(name, buffer);
+            if buffers.len() > MAX_BUFFERS {
+                return Err(A::Error::custom(format!("more than {MAX_BUFFERS} buffers")));
+            }
         }
         Ok(buffers)
     }

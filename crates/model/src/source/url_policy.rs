@@ -36,6 +36,10 @@ impl TransferUrl {
         if authority.as_str().contains('@') {
             return Err("a user name in a URL is not supported".to_owned());
         }
+        let port = authority.as_str().strip_prefix(authority.host());
+        if port != Some("") && authority.port_u16().is_none() {
+            return Err("the URL's port is not a number from 0 to 65535".to_owned());
+        }
         if path_segments(&uri).any(is_dot_segment) {
             return Err("the path must not contain '.' or '..'".to_owned());
         }

@@ -147,18 +147,19 @@ impl Store {
         change: impl FnOnce(&mut Manifest),
     ) -> Result<(), Fault> {
         let mut next = self.manifest.clone();
-        for Staged { key, file } in staged {
-            next.models.insert(key, file);
+        for Staged { key, file } in &staged {
+            next.models.insert(key.clone(), file.clone());
         }
         change(&mut next);
         next.generation += 1;
-        self.write_manifest(&next).map_err(|cause| {
+        if let Err(cause) = self.write_manifest(&next) {
+            self.discard(&staged);
             let path = self.folder.join(MANIFEST);
-            Fault::new(
+            return Err(Fault::new(
                 ReturnCode::SYSTEM,
                 format!("the model store cannot write {}: {cause}", path.display()),
-            )
-        })?;
+            ));
+        }
         let old = std::mem::replace(&mut self.manifest, next);
         self.remove_replaced(&old);
         Ok(())
@@ -239,6 +240,22 @@ impl Store {
             tracing::warn!(%cause, folder = %self.folder.display(), "the copy of the store's manifest was not written");
         }
         Ok(())
+    }
+
+    /// Removes the files of a commit that failed: a full disk must not fill up further with every new attempt.
+    fn discard(&self, staged: &[Staged]) {
+        let on_disk = match fs::read(self.folder.join(MANIFEST)) {
+            Ok(bytes) => manifest::decode(&bytes),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
+            Err(cause) => Err(cause.to_string()),
+        };
+        // When only the last fsync failed the new manifest is in place, and the next start may find it.
+        let Ok(on_disk) = on_disk else { return };
+        for Staged { key, file } in staged {
+            if on_disk.models.get(key) != Some(file) {
+                remove_file(&self.model_path(file));
+            }
+        }
     }
 
     fn remove_replaced(&self, old: &Manifest) {

@@ -47,10 +47,19 @@ impl Endpoint {
         let (list, signal) = (Arc::clone(&seen), Arc::clone(&arrived));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&reply), Arc::clone(&list), Arc::clone(&signal)));
+                tokio::spawn(serve(
+                    stream,
+                    Arc::clone(&reply),
+                    Arc::clone(&list),
+                    Arc::clone(&signal),
+                ));
             }
         });
-        Endpoint { address, seen, arrived }
+        Endpoint {
+            address,
+            seen,
+            arrived,
+        }
     }
 
     pub async fn fixed(reply: Reply) -> Endpoint {
@@ -77,7 +86,9 @@ async fn serve(
     arrived: Arc<Semaphore>,
 ) {
     let mut stream = BufStream::new(stream);
-    let Some(request) = read_request(&mut stream).await else { return };
+    let Some(request) = read_request(&mut stream).await else {
+        return;
+    };
     list.lock().unwrap().push(request.clone());
     arrived.add_permits(1);
     let bytes = match reply(&request) {
@@ -88,7 +99,9 @@ async fn serve(
             http_200(&body)
         }
         Reply::Hang => {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+                .await;
             let _ = stream.flush().await;
             // Until the client goes away.
             let _ = stream.read(&mut [0; 1]).await;
@@ -108,7 +121,11 @@ async fn read_request(stream: &mut BufStream<TcpStream>) -> Option<Seen> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
-        stream.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
+        stream
+            .read_line(&mut line)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
         if line.trim_end().is_empty() {
             break;
         }
@@ -116,7 +133,8 @@ async fn read_request(stream: &mut BufStream<TcpStream>) -> Option<Seen> {
     }
     let length = lines.iter().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().unwrap())
     });
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await.ok()?;

@@ -1,6 +1,6 @@
 //! The real models of `models/`, and the requests that publish them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -136,11 +136,11 @@ pub fn load_request(own: &Golden, load_type: &str, file_path: &str) -> PublishRe
             party_id: own.party_id.clone(),
             ..LocalInfo::default()
         }),
-        role: HashMap::from([
+        role: BTreeMap::from([
             parties(&own.role, &own.party_id),
             parties(other_role, other_party),
         ]),
-        model: HashMap::from([
+        model: BTreeMap::from([
             model_info(&own.role, &own.party_id, &own.key),
             model_info(other_role, other_party, &other),
         ]),
@@ -174,7 +174,7 @@ fn model_info(role: &str, party_id: &str, key: &ModelKey) -> (String, RoleModelI
     (
         role.to_owned(),
         RoleModelInfo {
-            role_model_info: HashMap::from([(party_id.to_owned(), info)]),
+            role_model_info: BTreeMap::from([(party_id.to_owned(), info)]),
         },
     )
 }
