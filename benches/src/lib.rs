@@ -1,1 +1,1 @@
-//! fate-benches
+//! Benchmarks, peers included. Empty until there is something to measure against; `fate-serving demo` prints latencies.

@@ -1,1 +1,3 @@
-//! fate-tests
+//! What belongs to no single room is tested here: see `tests/`.
+//!
+//! `data/numeric_examples.json` holds the worked examples of contract 02 for the core's tests.
