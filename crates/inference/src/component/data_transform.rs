@@ -252,6 +252,8 @@ struct FateDataTransform {
     blank: Sentinels,
     cast: Cast,
     exclusive: Vec<(Column, Cast)>,
+    /// Columns of the table the model was trained on; offline there are no others. Empty when the header is unknown.
+    known: Vec<bool>,
     /// Columns whose absence is a zero: tag and sparse input.
     zero: Vec<Column>,
     /// `output_format: sparse` drops values below 1e-8.
@@ -334,6 +336,7 @@ impl FateDataTransform {
             blank,
             cast: Cast::of(&settings.data_type),
             exclusive,
+            known: bitmap(header.iter().copied()),
             zero: if sparse { header } else { Vec::new() },
             drops_tiny: settings.output_format == "sparse" && !sparse,
         }
@@ -353,6 +356,9 @@ impl FateDataTransform {
 
 impl Transform for FateDataTransform {
     fn apply<'a>(&'a self, row: &mut Row<'a>) -> Result<(), Fault> {
+        if !self.known.is_empty() {
+            row.keep_only(&self.known);
+        }
         if let Some((tokens, replacements)) = &self.missing {
             for replacement in replacements {
                 let cell = row.cell(replacement.column);
