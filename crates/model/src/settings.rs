@@ -17,6 +17,8 @@ pub struct Settings {
     /// `model.transfer.allow`: URL prefixes a load request may name; empty: any http(s) URL of FATE-Flow's
     /// `/v1/model/transfer`.
     pub transfer_allow: Vec<String>,
+    /// `model.transfer.ca`: PEM file of authorities trusted for https transfers besides the system's.
+    pub transfer_ca: Option<PathBuf>,
     /// `model.import.path`: folders that FILE and CACHE loads may read from; empty: none.
     pub import_path: Vec<PathBuf>,
     /// Time for one whole transfer. FATE-Flow asks again after 30 s, so stay well below.
@@ -36,6 +38,7 @@ impl Settings {
             home: std::env::home_dir().unwrap_or_default(),
             transfer_url: None,
             transfer_allow: Vec::new(),
+            transfer_ca: None,
             import_path: std::env::current_dir().into_iter().collect(),
             transfer_timeout: Duration::from_secs(25),
             max_model_bytes: 512 << 20,

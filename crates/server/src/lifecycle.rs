@@ -190,6 +190,7 @@ fn model_settings(config: &Config) -> fate_model::Settings {
     fate_model::Settings {
         transfer_url: config.transfer_url.clone(),
         transfer_allow: config.transfer_allow.clone(),
+        transfer_ca: config.transfer_ca.clone(),
         import_path,
         transfer_timeout: config.transfer_timeout,
         max_model_bytes: config.max_model_bytes,

@@ -1,13 +1,15 @@
 //! FATE-Flow's model transfer (contract 01 §3.7, contract 03 §5.6): one POST, the buffers come back as JSON.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fate_domain::model_key::ModelKey;
 use fate_inference::Buffers;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -15,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::buffers_json::{self, EncodedBuffers};
+use super::tls;
 use super::url_policy::TransferUrl;
 
 /// How much of an answer that is not FATE-Flow's is quoted in an error.
@@ -32,16 +35,11 @@ pub(crate) struct TransferAnswer {
 pub(crate) async fn post(
     url: &TransferUrl,
     key: &ModelKey,
+    ca: Option<&Path>,
     timeout: Duration,
     max_bytes: u64,
 ) -> Result<TransferAnswer, String> {
-    if url.is_https() {
-        return Err(format!(
-            "POST {}: https transfer is not built in yet",
-            url.text()
-        ));
-    }
-    let exchange = exchange(url, key, buffers_json::max_text_bytes(max_bytes));
+    let exchange = exchange(url, key, ca, buffers_json::max_text_bytes(max_bytes));
     match tokio::time::timeout(timeout, exchange).await {
         Ok(answer) => answer.map_err(|cause| format!("POST {}: {cause}", url.text())),
         Err(_) => Err(format!(
@@ -54,6 +52,7 @@ pub(crate) async fn post(
 async fn exchange(
     url: &TransferUrl,
     key: &ModelKey,
+    ca: Option<&Path>,
     max_body: u64,
 ) -> Result<TransferAnswer, String> {
     let question =
@@ -65,13 +64,7 @@ async fn exchange(
         .header(ACCEPT, "application/json")
         .body(Full::new(Bytes::from(question)))
         .map_err(|cause| cause.to_string())?;
-    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
-        .build(HttpConnector::new());
-    let response = client
-        .request(request)
-        .await
-        .map_err(|cause| chain(&cause))?;
+    let response = send(request, url.is_https(), ca).await?;
     let status = response.status();
     if status.is_redirection() {
         return Err(format!("HTTP {status}: redirects are not followed"));
@@ -95,6 +88,21 @@ async fn exchange(
         status,
         body: bytes.freeze(),
     })
+}
+
+async fn send(
+    request: Request<Full<Bytes>>,
+    is_https: bool,
+    ca: Option<&Path>,
+) -> Result<Response<Incoming>, String> {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_max_idle_per_host(0);
+    let response = if is_https {
+        builder.build(tls::connector(ca)?).request(request)
+    } else {
+        builder.build(HttpConnector::new()).request(request)
+    };
+    response.await.map_err(|cause| chain(&cause))
 }
 
 #[derive(Deserialize)]

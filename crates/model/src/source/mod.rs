@@ -5,6 +5,7 @@ pub(crate) mod buffers_json;
 pub(crate) mod flow_transfer;
 pub(crate) mod import_path;
 pub(crate) mod offline;
+mod tls;
 pub(crate) mod url_policy;
 
 use std::path::Path;
@@ -82,9 +83,15 @@ impl Source {
         match self {
             Source::Transfer(Err(cause)) => Err(FetchError::Transfer(cause)),
             Source::Transfer(Ok(url)) => {
-                let answer = flow_transfer::post(&url, key, settings.transfer_timeout, max_bytes)
-                    .await
-                    .map_err(FetchError::Transfer)?;
+                let answer = flow_transfer::post(
+                    &url,
+                    key,
+                    settings.transfer_ca.as_deref(),
+                    settings.transfer_timeout,
+                    max_bytes,
+                )
+                .await
+                .map_err(FetchError::Transfer)?;
                 blocking(move || answer.buffers(max_bytes).map_err(FetchError::Transfer)).await
             }
             Source::Archive(path) => {

@@ -103,6 +103,7 @@ const OURS: &[&str] = &[
     "serving.drain.timeout",
     "host.data.file",
     "model.transfer.allow",
+    "model.transfer.ca",
     "model.transfer.timeout",
     "model.import.path",
     "model.max.bytes",
@@ -144,6 +145,7 @@ pub const KEYS: &[Key] = &[
     // Models.
     honoured("model.transfer.url", Kind::Url, Unset, "FATE-Flow's transfer address, asked when a load request names none"),
     honoured("model.transfer.allow", Kind::List, Unset, "URL prefixes models may be fetched from; unset: any http(s) URL that ends in /v1/model/transfer"),
+    honoured("model.transfer.ca", Kind::Text, Unset, "PEM file of authorities that are trusted for https transfers besides the system's"),
     honoured("model.transfer.timeout", MILLIS, Unset, "ms for fetching a model; unset: httpclient.tran.sockect.timeout"),
     honoured("model.import.path", Kind::List, Unset, "directories model files may be loaded from; unset: the working directory"),
     honoured("model.max.bytes", Kind::Number { min: 1024, max: 1 << 40 }, Is("1073741824"), "largest model that is accepted"),

@@ -69,6 +69,8 @@ pub struct Config {
     pub transfer_url: Option<String>,
     /// URL prefixes models may come from; empty: the built-in rule.
     pub transfer_allow: Vec<String>,
+    /// Authorities trusted for https transfers besides the system's.
+    pub transfer_ca: Option<PathBuf>,
     /// Deadline of fetching a model.
     pub transfer_timeout: Duration,
     /// Directories model files may come from.
@@ -211,6 +213,7 @@ impl Config {
             http_socket_timeout: values.duration("http.socket.timeout"),
             transfer_url: values.text("model.transfer.url"),
             transfer_allow: values.list("model.transfer.allow"),
+            transfer_ca: values.text("model.transfer.ca").map(PathBuf::from),
             transfer_timeout,
             import_path: paths(values.list("model.import.path")),
             max_model_bytes: u64::try_from(values.number("model.max.bytes")).unwrap_or(0),
