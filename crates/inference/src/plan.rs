@@ -164,7 +164,7 @@ fn follows(dsl: &Dsl, mut index: usize, model: usize) -> bool {
 }
 
 fn build(node: &Node, buffers: &Buffers, context: &mut Context<'_>) -> Result<Part, Refusal> {
-    let source = Source::new(&node.name, &node.class, buffers);
+    let source = Source::new(&node.name, &node.class, buffers, context.semantics);
     match class_of(&node.class, context.semantics) {
         Some(Class::Served { build, .. }) => build(&source, context),
         Some(Class::Harmless) => Ok(Part::pass_through("no effect on a single row")),

@@ -1,6 +1,6 @@
 //! `HeteroFeatureBinning`: bin index or weight of evidence (contract 02 A7; B2 rows 8 to 11).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use fate_domain::{fault::Fault, party::Role, return_code::ReturnCode};
 use fate_proto::buffer::{FeatureBinningMeta, FeatureBinningParam, IvParam};
@@ -42,6 +42,12 @@ enum Value {
 pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
     let meta: FeatureBinningMeta = source.meta()?;
     let param: FeatureBinningParam = source.param()?;
+    let results = param.binning_result.as_ref();
+    if meta.need_run && meta.transform_param.is_none() && !context.java() {
+        return Err(
+            source.refuse("its Meta does not say what becomes of the values (transform_param)")
+        );
+    }
     let transform = meta.transform_param.unwrap_or_default();
     let woe = match transform.transform_type.as_str() {
         _ if context.java() => false,
@@ -49,19 +55,21 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         "bin_num" => false,
         _ => return Ok(Part::pass_through("splits only, values stay")),
     };
+    let results = results.map(|result| &result.binning_result);
     if !meta.need_run {
+        source.refuse_results_without_run(results.is_some_and(|results| !results.is_empty()))?;
         return Ok(Part::pass_through("switched off"));
     }
-    let selected = |index: usize| {
-        transform
-            .transform_cols
-            .iter()
-            .any(|&column| usize::try_from(column) == Ok(index))
-    };
-    let results = param
-        .binning_result
-        .as_ref()
-        .map(|result| &result.binning_result);
+    let transformed: HashSet<usize> = transform
+        .transform_cols
+        .iter()
+        .filter_map(|&column| usize::try_from(column).ok())
+        .collect();
+    let is_beyond = |column: &usize| *column >= param.header.len();
+    if !context.java() && transformed.iter().any(is_beyond) {
+        return Err(source.refuse("a column that is to be binned is not in the header"));
+    }
+    let selected = |index: usize| transformed.contains(&index);
     if woe {
         refuse_multi_class(source, &param, context.role())?;
         context.differs("FATE-Serving 2.1.7 ignores transform_type woe and emits bin indexes");

@@ -1,5 +1,7 @@
 //! `FeatureImputation`: missing values after the table was read (contract 02 B4; feature_imputation.py).
 
+use std::collections::HashSet;
+
 use fate_domain::{fault::Fault, java_number::parse_double};
 use fate_proto::buffer::{FeatureImputationMeta, FeatureImputationParam};
 
@@ -26,8 +28,9 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
     }
 
     let mut columns = Vec::new();
+    let skipped: HashSet<&String> = values.skip_cols.iter().collect();
     for (name, text) in &values.missing_replace_value {
-        if values.skip_cols.contains(name) {
+        if skipped.contains(name) {
             continue;
         }
         let value = parse_double(text).ok_or_else(|| {

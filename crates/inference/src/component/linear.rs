@@ -1,7 +1,7 @@
 //! Linear models: logistic regression (binary, one-vs-rest, SSHE), linear regression, Poisson regression
 //! (contract 02 A9, B4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use fate_domain::{fault::Fault, java_number::write_json_double, return_code::ReturnCode};
 use fate_proto::buffer::{
@@ -25,18 +25,25 @@ struct Sum {
 
 impl Sum {
     fn new(
+        source: &Source<'_>,
         weight: &BTreeMap<String, f64>,
         header: &[String],
         intercept: f64,
         context: &mut Context<'_>,
-    ) -> Self {
+    ) -> Result<Self, Refusal> {
+        let named: HashSet<&str> = header.iter().map(String::as_str).collect();
+        if !context.java() {
+            check_weights(source, weight, &named, intercept)?;
+        }
         let mut terms: Vec<(Column, f64)> = Vec::with_capacity(weight.len());
         let listed = header.iter().filter_map(|name| weight.get_key_value(name));
-        let unlisted = weight.iter().filter(|(name, _)| !header.contains(name));
+        let unlisted = weight
+            .iter()
+            .filter(|(name, _)| !named.contains(name.as_str()));
         for (name, &weight) in listed.chain(unlisted) {
             terms.push((context.symbols.intern(name), weight));
         }
-        Sum { terms, intercept }
+        Ok(Sum { terms, intercept })
     }
 
     /// Absent features contribute nothing (contract 02 A9); one that is there and has no value is a fault.
@@ -51,6 +58,31 @@ impl Sum {
         }
         Ok(sum + self.intercept)
     }
+}
+
+/// FATE trains no model without features, and names a weight for each column of the header.
+fn check_weights(
+    source: &Source<'_>,
+    weight: &BTreeMap<String, f64>,
+    header: &HashSet<&str>,
+    intercept: f64,
+) -> Result<(), Refusal> {
+    if weight.is_empty() {
+        return Err(source.refuse("it has no weights"));
+    }
+    let is_complete =
+        weight.len() == header.len() && weight.keys().all(|name| header.contains(name.as_str()));
+    if !is_complete {
+        return Err(source.refuse(format!(
+            "its weights ({}) are not those of its header ({})",
+            weight.len(),
+            header.len()
+        )));
+    }
+    if !intercept.is_finite() || weight.values().any(|weight| !weight.is_finite()) {
+        return Err(source.refuse("a weight or the intercept is not a finite number"));
+    }
+    Ok(())
 }
 
 fn not_a_number() -> Fault {
@@ -107,7 +139,13 @@ fn logistic(source: &Source<'_>, context: &mut Context<'_>) -> Result<Logistic, 
         if param.need_one_vs_rest {
             context.differs("FATE-Serving 2.1.7 ignores one-vs-rest and answers 0.5 for every row");
         }
-        let sum = Sum::new(&param.weight, &param.header, param.intercept, context);
+        let sum = Sum::new(
+            source,
+            &param.weight,
+            &param.header,
+            param.intercept,
+            context,
+        )?;
         return Ok(Logistic {
             sums: vec![sum],
             classes: None,
@@ -132,7 +170,13 @@ fn logistic(source: &Source<'_>, context: &mut Context<'_>) -> Result<Logistic, 
         } else {
             &model.header
         };
-        sums.push(Sum::new(&model.weight, header, model.intercept, context));
+        sums.push(Sum::new(
+            source,
+            &model.weight,
+            header,
+            model.intercept,
+            context,
+        )?);
     }
     let classes = result
         .one_vs_rest_classes
@@ -202,12 +246,13 @@ fn linr(source: &Source<'_>, context: &mut Context<'_>) -> Result<Sum, Refusal> 
     let _meta: LinRModelMeta = source.meta()?;
     let param: LinRModelParam = source.param()?;
     refuse_encrypted(source, "", param.encrypted_weight.is_empty())?;
-    Ok(Sum::new(
+    Sum::new(
+        source,
         &param.weight,
         &param.header,
         param.intercept,
         context,
-    ))
+    )
 }
 
 pub(crate) fn build_linr_guest(
@@ -251,11 +296,12 @@ pub(crate) fn build_poisson_guest(
     let exposure =
         (!meta.exposure_colname.is_empty()).then(|| context.symbols.intern(&meta.exposure_colname));
     let sums = vec![Sum::new(
+        source,
         &param.weight,
         &param.header,
         param.intercept,
         context,
-    )];
+    )?];
     Ok(Part::guest(
         LinearGuest {
             sums,
@@ -273,11 +319,12 @@ pub(crate) fn build_poisson_host(
     let _meta: PoissonModelMeta = source.meta()?;
     let param: PoissonModelParam = source.param()?;
     let sums = vec![Sum::new(
+        source,
         &param.weight,
         &param.header,
         param.intercept,
         context,
-    )];
+    )?];
     Ok(Part::host(
         LinearHost {
             sums,

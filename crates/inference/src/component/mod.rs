@@ -309,18 +309,25 @@ pub(crate) struct Source<'a> {
     pub(crate) class: &'a str,
     meta: Option<(&'a str, Bytes)>,
     param: Option<(&'a str, Bytes)>,
+    semantics: Semantics,
 }
 
 /// FATE writes this instead of an empty message (contract 02 A2.8).
 const FILLER: &[u8] = b"\x0a\x03set";
 
 impl<'a> Source<'a> {
-    pub(crate) fn new(name: &'a str, class: &'a str, buffers: &'a Buffers) -> Self {
+    pub(crate) fn new(
+        name: &'a str,
+        class: &'a str,
+        buffers: &'a Buffers,
+        semantics: Semantics,
+    ) -> Self {
         let mut source = Source {
             name,
             class,
             meta: None,
             param: None,
+            semantics,
         };
         for (key, bytes) in buffers {
             let Some(message) = message_of(key, name) else {
@@ -354,8 +361,20 @@ impl<'a> Source<'a> {
         if bytes.as_ref() == FILLER {
             return Ok(M::default());
         }
+        if bytes.is_empty() && self.semantics == Semantics::Fate {
+            let reason = format!("its buffer {message} is empty, which FATE never writes");
+            return Err(self.refuse(reason));
+        }
         M::decode(bytes.clone())
             .map_err(|error| self.refuse(format!("its buffer {message} is corrupt: {error}")))
+    }
+
+    /// Refuses results of a component that says it did not run: one of its two buffers is damaged.
+    pub(crate) fn refuse_results_without_run(&self, has_results: bool) -> Result<(), Refusal> {
+        if has_results && self.semantics == Semantics::Fate {
+            return Err(self.refuse("it is switched off (need_run) and has results all the same"));
+        }
+        Ok(())
     }
 
     pub(crate) fn refuse(&self, reason: impl Into<String>) -> Refusal {

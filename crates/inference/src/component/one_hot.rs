@@ -41,9 +41,22 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
     let meta: OneHotMeta = source.meta()?;
     let param: OneHotParam = source.param()?;
     if !meta.need_run {
+        source.refuse_results_without_run(!param.col_map.is_empty())?;
         return Ok(Part::pass_through("switched off"));
     }
     let selected: BTreeSet<&String> = meta.transform_col_names.iter().collect();
+    if !context.java()
+        && (selected.len() != param.col_map.len()
+            || !selected
+                .iter()
+                .all(|name| param.col_map.contains_key(*name)))
+    {
+        return Err(source.refuse(format!(
+            "its Meta names {} columns, its Param has the categories of {}",
+            selected.len(),
+            param.col_map.len()
+        )));
+    }
     let mut columns = Vec::new();
     for name in selected {
         let column = context.symbols.intern(name);
@@ -115,9 +128,15 @@ impl Transform for OneHot {
 
     fn trace_back(&self, needed: &mut BTreeSet<Column>) {
         for encoded in &self.columns {
-            let outputs = || encoded.categories.iter().map(|category| category.output);
-            let used = outputs().any(|output| needed.contains(&output));
-            needed.retain(|column| !outputs().any(|output| output == *column));
+            let outputs: BTreeSet<Column> = encoded
+                .categories
+                .iter()
+                .map(|category| category.output)
+                .collect();
+            let used = outputs.iter().any(|output| needed.remove(output));
+            outputs.iter().for_each(|output| {
+                needed.remove(output);
+            });
             if used {
                 needed.insert(encoded.column);
             }

@@ -35,13 +35,24 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
     let meta: ScaleMeta = source.meta()?;
     let param: ScaleParam = source.param()?;
     let method = meta.method.to_lowercase();
-    if !meta.need_run || !matches!(method.as_str(), "min_max_scale" | "standard_scale") {
+    if !meta.need_run {
+        source.refuse_results_without_run(!param.col_scale_param.is_empty())?;
         return Ok(Part::pass_through("switched off"));
+    }
+    if !matches!(method.as_str(), "min_max_scale" | "standard_scale") {
+        if context.java() {
+            return Ok(Part::pass_through("no scaling"));
+        }
+        return Err(source.refuse(format!("its method {:?} is unknown", meta.method)));
     }
 
     let mut columns = Vec::new();
     for (name, scale) in &param.col_scale_param {
         let (upper, lower) = (scale.column_upper, scale.column_lower);
+        let figures = [upper, lower, scale.mean, scale.std];
+        if !context.java() && (figures.iter().any(|figure| figure.is_nan()) || scale.std < 0.0) {
+            return Err(source.refuse(format!("the figures of column {name:?} are damaged")));
+        }
         let how = if method == "min_max_scale" {
             let range = upper - lower;
             if !context.java() && range < 0.0 {

@@ -25,6 +25,9 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         .filter(|(_, kept)| **kept)
         .map(|(name, _)| context.symbols.intern(name))
         .collect();
+    if left.is_empty() && !context.java() {
+        return Err(source.refuse("it keeps no column, and knows of none"));
+    }
     let detail = format!("keeps {} of {} columns", kept.len(), left.len());
     Ok(Part::transform(
         Selection {

@@ -114,12 +114,17 @@ impl Model {
             java: context.java(),
         };
         let trees = usize::try_from(model.param.tree_num).unwrap_or(0);
-        if trees == 0 || trees > model.param.trees.len() {
+        let cuts_trees = !context.java() && trees != model.param.trees.len();
+        if trees == 0 || trees > model.param.trees.len() || cuts_trees {
             return Err(source.refuse(format!(
                 "tree_num is {} and there are {} trees",
                 model.param.tree_num,
                 model.param.trees.len()
             )));
+        }
+        let rate = model.meta.learning_rate;
+        if context.role() == Role::Guest && !context.java() && !(rate.is_finite() && rate > 0.0) {
+            return Err(source.refuse(format!("its learning rate is {rate}")));
         }
         if model.is_mix_model() {
             context.differs("FATE-Serving 2.1.7 fails every request of a mix-mode model");
@@ -255,6 +260,9 @@ impl<'a, 'c> Builder<'a, 'c> {
     /// A tree of this host alone: the split stands in the node itself, and is compared without slack.
     fn add_whole(&mut self, index: usize, tree: &DecisionTreeModelParam) -> Result<(), Refusal> {
         self.add_nodes(index, tree, |builder, position, node| {
+            if !node.bid.is_finite() {
+                return Err(builder.refuse(index, format!("has the split {}", node.bid)));
+            }
             let slot = builder.slot(index, node)?;
             let missing_left = node.missing_dir != 1;
             builder.with_children(index, tree, position, node, |left, right| Node::Own {
@@ -298,8 +306,49 @@ impl<'a, 'c> Builder<'a, 'c> {
             };
             self.nodes.push(node);
         }
+        self.check_shape(index, self.nodes.len() - tree.tree.len())?;
         self.starts.push(position_of(self.nodes.len()));
         Ok(())
+    }
+
+    /// Every node but the root is the child of exactly one other, so that all of them are reached, by one way each.
+    fn check_shape(&self, index: usize, start: usize) -> Result<(), Refusal> {
+        let nodes = self.nodes.get(start..).unwrap_or_default();
+        let is_placeholder = |node: &Node| {
+            matches!(
+                node,
+                Node::Foreign {
+                    left: 0,
+                    right: 0,
+                    ..
+                }
+            )
+        };
+        if self.model.java || nodes.iter().any(is_placeholder) {
+            return Ok(());
+        }
+        let mut parents = vec![0_u8; nodes.len()];
+        for node in nodes {
+            let (Node::Own { left, right, .. } | Node::Foreign { left, right, .. }) = node else {
+                continue;
+            };
+            for child in [*left, *right] {
+                let child = (child as usize).saturating_sub(start);
+                if let Some(parents) = parents.get_mut(child) {
+                    *parents = parents.saturating_add(1);
+                }
+            }
+        }
+        match parents.iter().skip(1).position(|parents| *parents != 1) {
+            None => Ok(()),
+            Some(position) => Err(self.refuse(
+                index,
+                format!(
+                    "is no tree: node {} has not exactly one parent",
+                    position + 1
+                ),
+            )),
+        }
     }
 
     fn own_masked(
@@ -325,6 +374,9 @@ impl<'a, 'c> Builder<'a, 'c> {
                 direction == -1
             }
         });
+        if !split.is_finite() && !self.model.java {
+            return Err(self.refuse(index, format!("has the split {split}")));
+        }
         let slot = self.slot(index, node)?;
         let threshold = split + self.slack;
         self.with_children(index, tree, position, node, |left, right| Node::Own {

@@ -1,7 +1,9 @@
 //! Leaves to score (contract 02 A11 "Output", B2 row 17; boosting_tree_predict.py `add_y_hat`).
 
 use fate_domain::{fault::Fault, return_code::ReturnCode};
-use fate_proto::buffer::{BoostingTreeModelMeta, BoostingTreeModelParam, DecisionTreeModelParam};
+use fate_proto::buffer::{
+    BoostingTreeModelMeta, BoostingTreeModelParam, DecisionTreeModelParam, NodeParam,
+};
 
 use super::{Node, Trees};
 use crate::{
@@ -24,24 +26,26 @@ impl Leaves {
         layout: &Trees,
         width: usize,
     ) -> Result<Self, Refusal> {
-        let mut weights = vec![0.0; layout.nodes.len() * width];
-        let all_nodes = trees.iter().flat_map(|tree| &tree.tree);
-        for (position, node) in all_nodes.enumerate() {
-            if !matches!(layout.nodes.get(position), Some(Node::Leaf)) {
-                continue;
-            }
-            let of_leaf = if width == 1 {
-                std::slice::from_ref(&node.weight)
+        let of_leaf = |node: &'_ NodeParam| -> Vec<f64> {
+            if width == 1 {
+                vec![node.weight]
             } else {
-                node.mo_weight.as_slice()
-            };
-            if of_leaf.len() != width {
-                return Err(source.refuse(format!(
-                    "a leaf has {} weights for {width} classes",
-                    of_leaf.len()
-                )));
+                node.mo_weight.clone()
             }
-            for (slot, weight) in weights[position * width..].iter_mut().zip(of_leaf) {
+        };
+        let leaves = trees
+            .iter()
+            .flat_map(|tree| &tree.tree)
+            .enumerate()
+            .filter(|(position, _)| matches!(layout.nodes.get(*position), Some(Node::Leaf)));
+        // All leaves are looked at before memory for as many is asked for.
+        for (_, node) in leaves.clone() {
+            check_leaf(source, &of_leaf(node), width)?;
+        }
+        let mut weights = vec![0.0; layout.nodes.len().saturating_mul(width)];
+        for (position, node) in leaves {
+            let of_leaf = of_leaf(node);
+            for (slot, weight) in weights[position * width..].iter_mut().zip(&of_leaf) {
                 *slot = weight * meta.learning_rate;
             }
         }
@@ -51,6 +55,19 @@ impl Leaves {
     fn at(&self, position: u32) -> &[f64] {
         &self.weights[position as usize * self.width..][..self.width]
     }
+}
+
+fn check_leaf(source: &Source<'_>, weights: &[f64], width: usize) -> Result<(), Refusal> {
+    if weights.len() != width {
+        return Err(source.refuse(format!(
+            "a leaf has {} weights for {width} classes",
+            weights.len()
+        )));
+    }
+    if weights.iter().any(|weight| !weight.is_finite()) {
+        return Err(source.refuse("the weight of a leaf is not a finite number"));
+    }
+    Ok(())
 }
 
 /// How the sums of the leaves become a score.
@@ -94,6 +111,9 @@ impl Scoring {
         if multi_output {
             context.differs("FATE-Serving 2.1.7 ignores multi-output leaves and answers the first class for every row");
         }
+        if param.init_score.iter().any(|init| !init.is_finite()) {
+            return Err(source.refuse("init_score is not a finite number"));
+        }
         match param.num_classes {
             2 if multi_output && !context.java() => {
                 Err(source.refuse("multi-output leaves of a binary model are not defined"))
@@ -114,9 +134,12 @@ impl Scoring {
             _ => {
                 let dim = usize::try_from(param.tree_dim).unwrap_or(0);
                 let classes = classes();
-                if dim == 0 || param.init_score.len() < dim || classes.len() < dim {
+                let is_odd = !context.java()
+                    && (Ok(param.num_classes) != i32::try_from(dim) || classes.len() != dim);
+                if dim == 0 || is_odd || param.init_score.len() < dim || classes.len() < dim {
                     return Err(source.refuse(format!(
-                        "tree_dim is {dim}, init_score has {} values, and there are {} classes",
+                        "tree_dim is {dim}, num_classes {}, init_score has {} values, and there are {} classes",
+                        param.num_classes,
                         param.init_score.len(),
                         classes.len()
                     )));
