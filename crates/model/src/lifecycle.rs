@@ -2,7 +2,7 @@
 //! threads and for several models at once; changes are made one at a time, on the disk first, then in the table.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use fate_domain::fault::Fault;
@@ -11,7 +11,7 @@ use fate_domain::party::Role;
 use fate_domain::return_code::ReturnCode;
 use fate_inference::{Buffers, Plan, Refusal, Semantics, Site};
 use fate_proto::model::PublishRequest;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 
 use crate::error::Error;
 use crate::export::{self, Export, Imported};
@@ -26,6 +26,9 @@ use crate::store::{Description, Manifest, Store, StoredModel};
 
 /// Loads that fetch and compile at the same time: each may hold a whole model twice.
 const CONCURRENT_LOADS: usize = 4;
+
+/// FATE-Flow asks again after 30 s.
+const MAX_WAIT: Duration = Duration::from_secs(25);
 
 /// The models of this node. Cloning gives another handle to the same models.
 #[derive(Debug, Clone)]
@@ -226,12 +229,7 @@ impl Models {
             self.inner.settings.default_semantics,
             self.inner.settings.max_model_bytes,
         );
-        let _permit = self
-            .inner
-            .loading
-            .acquire()
-            .await
-            .map_err(|_| broken_off("the node is stopping"))?;
+        let _permit = self.turn_to_load().await?;
         let (imported, plan) = blocking(move || {
             let imported = export::import(&key, &model_json, &cache, semantics, max_bytes)?;
             let plan = compile_model(&imported.model.buffers, &imported.model.description)
@@ -253,18 +251,26 @@ impl Models {
         Ok(self.read_stored(key, "model is not exist").await?.buffers)
     }
 
+    /// Waits until fewer than [`CONCURRENT_LOADS`] models are being fetched and compiled, but not longer than a caller
+    /// would: code 124.
+    async fn turn_to_load(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        match tokio::time::timeout(MAX_WAIT, self.inner.loading.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(broken_off("the node is stopping")),
+            Err(_) => Err(Fault::new(
+                ReturnCode::OVERLOAD,
+                "other models are being loaded; try again later",
+            )),
+        }
+    }
+
     async fn load_now(
         &self,
         target: LoadTarget,
         source: Source,
         resource_address: Option<String>,
     ) -> LoadResult {
-        let _permit = self
-            .inner
-            .loading
-            .acquire()
-            .await
-            .map_err(|_| broken_off("the node is stopping"))?;
+        let _permit = self.turn_to_load().await?;
         let fetched = source.fetch(&target.key, &self.inner.settings).await;
         let (buffers, semantics, note) = match fetched {
             Ok(buffers) => (buffers, self.inner.settings.default_semantics, None),
@@ -327,6 +333,7 @@ impl Models {
         note: Option<String>,
     ) -> LoadResult {
         self.change(move |store, table| {
+            refuse_loss_of_role(store, &model.description)?;
             let staged = store.stage(&model)?;
             let key = model.description.key.clone();
             store.commit(vec![staged], |manifest: &mut Manifest| {
@@ -426,6 +433,19 @@ fn refused(key: &ModelKey, refusal: &Refusal) -> Fault {
 }
 
 /// Bindings whose model could not be restored stay in the store, but lead nowhere.
+/// A service id leads to a guest's model: a host's part must not take the place of one that is bound.
+fn refuse_loss_of_role(store: &Store, next: &Description) -> Result<(), Fault> {
+    let bound = store.manifest().bindings.iter();
+    let mut ids = bound.filter(|(_, key)| **key == next.key).map(|(id, _)| id);
+    match ids.next() {
+        Some(service_id) if next.role != Role::Guest => Err(Fault::new(
+            ReturnCode::SYSTEM,
+            format!("service id {service_id} is bound to this model as a guest's; unbind it first"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn bindings_of(store: &Store) -> impl Iterator<Item = (String, ModelKey)> {
     store
         .manifest()

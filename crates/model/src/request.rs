@@ -1,5 +1,7 @@
 //! What a `PublishRequest` asks for: who we are, who the others are, which model (contract 01 §3.2 to §3.4).
 
+use std::collections::BTreeSet;
+
 use fate_domain::fault::Fault;
 use fate_domain::model_key::ModelKey;
 use fate_domain::party::Role;
@@ -10,6 +12,9 @@ use crate::published::Remote;
 
 /// FATE ids are short; anything longer is not a service id but an attack on the registry's path names.
 const MAX_SERVICE_ID_BYTES: usize = 1024;
+
+/// Parties of the other role. Every one of them costs a call in each inference.
+const MAX_REMOTES: usize = 64;
 
 /// The identity of the model a load request publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,11 +115,16 @@ fn remotes(request: &PublishRequest, role: Role) -> Result<Vec<Remote>, Fault> {
             "the request names no {role} party: role.{role} is missing"
         ))
     })?;
-    let mut remotes: Vec<Remote> = Vec::with_capacity(parties.party_id.len());
-    for party_id in &parties.party_id {
-        if remotes.iter().any(|known| known.party_id == *party_id) {
-            continue;
-        }
+    let party_ids: BTreeSet<&String> = parties.party_id.iter().collect();
+    if party_ids.len() > MAX_REMOTES {
+        return Err(system(format!(
+            "the request names {} {role} parties, more than {MAX_REMOTES}",
+            party_ids.len()
+        )));
+    }
+    let mut known = BTreeSet::new();
+    let mut remotes: Vec<Remote> = Vec::with_capacity(party_ids.len());
+    for party_id in parties.party_id.iter().filter(|id| known.insert(*id)) {
         let key = model_of(request, role, party_id).ok_or_else(|| {
             system(format!(
                 "model info is invalid: the request names no model of {role} {party_id}"

@@ -47,6 +47,7 @@ async fn endpoint() -> (SocketAddr, String) {
             while !seen.ends_with(b"}") {
                 let mut part = [0; 1024];
                 let read = stream.read(&mut part).await.unwrap();
+                assert!(read > 0, "the request is cut off");
                 seen.extend_from_slice(&part[..read]);
             }
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());

@@ -17,7 +17,10 @@ use zip::result::ZipError;
 use super::buffers_json;
 
 const META: &str = "define/define_meta.yaml";
-const MAX_META_BYTES: u64 = 1 << 20;
+/// Some 150 bytes a component.
+const MAX_META_BYTES: u64 = 256 << 10;
+/// The YAML parser takes time by depth times length; FATE-Flow opens at most one bracket for each alias.
+const MAX_META_BRACKETS: usize = 2048;
 /// A model has some ten files for each component.
 const MAX_ENTRIES: usize = 100_000;
 /// A component, an alias and a buffer's name make one file name each in FATE-Flow's folder.
@@ -167,11 +170,7 @@ fn read_buffers<R: Read + Seek>(
 ) -> Result<Buffers, String> {
     let meta = read_entry(archive, META, MAX_META_BYTES)?
         .ok_or_else(|| format!("{META} is missing: not a FATE-Flow model archive"))?;
-    let meta: DefineMeta =
-        serde_yaml_ng::from_slice(&meta).map_err(|cause| format!("{META}: {cause}"))?;
-    let Listing(listed) = meta
-        .model_proto
-        .ok_or_else(|| format!("{META} has no model_proto"))?;
+    let listed = listed_buffers(&meta).map_err(|cause| format!("{META} {cause}"))?;
     let mut left = max_bytes;
     let mut buffers = Buffers::new();
     for ListedBuffer {
@@ -189,6 +188,17 @@ fn read_buffers<R: Read + Seek>(
         buffers.insert(format!("{component}.{alias}:{name}"), Bytes::from(buffer));
     }
     buffers_json::check(buffers, max_bytes)
+}
+
+fn listed_buffers(meta: &[u8]) -> Result<Vec<ListedBuffer>, String> {
+    let brackets = meta.iter().filter(|byte| matches!(byte, b'[' | b'{'));
+    if brackets.count() > MAX_META_BRACKETS {
+        return Err(format!("has more than {MAX_META_BRACKETS} brackets"));
+    }
+    let meta: DefineMeta =
+        serde_yaml_ng::from_slice(meta).map_err(|cause| format!("cannot be read: {cause}"))?;
+    let Listing(listed) = meta.model_proto.ok_or("has no model_proto")?;
+    Ok(listed)
 }
 
 /// `None` when there is no such entry. The size in the directory is not trusted.

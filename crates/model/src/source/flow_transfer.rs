@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request, Response, StatusCode};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -98,11 +99,19 @@ async fn send(
     let mut builder = Client::builder(TokioExecutor::new());
     builder.pool_max_idle_per_host(0);
     let response = if is_https {
-        builder.build(tls::connector(ca)?).request(request)
+        builder.build(tls_connector(ca).await?).request(request)
     } else {
         builder.build(HttpConnector::new()).request(request)
     };
     response.await.map_err(|cause| chain(&cause))
+}
+
+/// The system's authorities are hundreds of files: they are not read on a thread that serves requests.
+async fn tls_connector(ca: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, String> {
+    let ca = ca.map(Path::to_owned);
+    tokio::task::spawn_blocking(move || tls::connector(ca.as_deref()))
+        .await
+        .unwrap_or_else(|cause| Err(format!("reading the authorities was broken off: {cause}")))
 }
 
 #[derive(Deserialize)]

@@ -44,6 +44,8 @@ pub(crate) struct Store {
     folder: PathBuf,
     manifest: Manifest,
     /// Number of the newest model file; the name of a file that belongs to the store is never used again.
+    /// Whether a manifest is on the disk.
+    has_manifest: bool,
     last_file: u64,
     /// Held, not used: the lock goes when the process does.
     _lock: File,
@@ -93,6 +95,7 @@ impl Store {
         let mut store = Store {
             folder,
             manifest: Manifest::default(),
+            has_manifest: false,
             last_file: 0,
             _lock: lock,
         };
@@ -100,8 +103,19 @@ impl Store {
         // A crash between the two writes, or a lost file, leaves one copy alone: the other must not wait for a change.
         let is_behind = copies.len() == 1 || copies.windows(2).any(|pair| pair[0] != pair[1]);
         match copies.into_iter().max_by_key(|copy| copy.generation) {
-            Some(manifest) => store.manifest = manifest,
-            None if store.has_lost_manifest()? => {
+            Some(manifest) => {
+                opened.is_new = manifest.generation == 0 && manifest.models.is_empty();
+                store.manifest = manifest;
+                store.has_manifest = true;
+            }
+            None if store.has_lost_manifest()?
+                || names.iter().any(|name| file_number(name).is_some()) =>
+            {
+                if opened.damages.is_empty() {
+                    let reason = "both copies are gone; bindings must be made again".to_owned();
+                    let path = store.folder.join(MANIFEST);
+                    opened.damages.push(Damage::of(path, reason));
+                }
                 store.manifest = rescue::from_model_files(&store, &names, &mut opened.damages);
             }
             None => opened.is_new = true,
@@ -111,6 +125,7 @@ impl Store {
             store
                 .write_manifest(&store.manifest)
                 .map_err(failed("write", &store.folder.join(MANIFEST)))?;
+            store.has_manifest = true;
         }
         store.remove_left_overs();
         Ok((store, opened))
@@ -124,6 +139,8 @@ impl Store {
     pub(crate) fn stage(&mut self, model: &StoredModel) -> Result<Staged, Fault> {
         let key = model.description.key.clone();
         let encoded = record::encode(model).map_err(|cause| cannot_store(&key, &cause))?;
+        self.begin()
+            .map_err(|cause| cannot_store(&key, &cause.to_string()))?;
         let number = self
             .last_file
             .checked_add(1)
@@ -137,6 +154,15 @@ impl Store {
             )
         })?;
         Ok(Staged { key, file })
+    }
+
+    /// A manifest is there before the first model file: model files without one mean that it was lost.
+    fn begin(&mut self) -> io::Result<()> {
+        if !self.has_manifest {
+            self.write_manifest(&self.manifest)?;
+            self.has_manifest = true;
+        }
+        Ok(())
     }
 
     /// Makes the staged models part of the store and applies `change` to the bindings and models, in one step that
@@ -180,7 +206,7 @@ impl Store {
     fn read_file(&self, key: &ModelKey, file: &str) -> Result<StoredModel, String> {
         let path = self.model_path(file);
         let in_file = |cause: String| format!("{}: {cause}", path.display());
-        let bytes = fs::read(&path).map_err(|cause| in_file(cause.to_string()))?;
+        let bytes = files::read(&path).map_err(|cause| in_file(cause.to_string()))?;
         let model = record::decode(&Bytes::from(bytes)).map_err(in_file)?;
         if model.description.key != *key {
             return Err(in_file(format!(
@@ -200,10 +226,10 @@ impl Store {
         let mut copies = Vec::new();
         for name in [MANIFEST, MANIFEST_COPY] {
             let path = self.folder.join(name);
-            let decoded = match fs::read(&path) {
+            let decoded = match files::read(&path) {
                 Ok(bytes) => manifest::decode(&bytes),
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
-                Err(cause) if cause.kind() == io::ErrorKind::IsADirectory => Err(cause.to_string()),
+                Err(cause) if cause.kind() == io::ErrorKind::InvalidInput => Err(cause.to_string()),
                 Err(cause) => {
                     return Err(Error::Io {
                         action: "read",

@@ -1,7 +1,6 @@
 //! Both copies of the manifest are lost: what the model files themselves can tell. Bindings cannot be recovered.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use bytes::Bytes;
 use fate_domain::model_key::ModelKey;
@@ -21,7 +20,7 @@ pub(super) fn from_model_files(
             continue;
         };
         let path = store.model_path(name);
-        let decoded = fs::read(&path)
+        let decoded = super::files::read(&path)
             .map_err(|cause| cause.to_string())
             .and_then(|bytes| record::decode(&Bytes::from(bytes)));
         match decoded {

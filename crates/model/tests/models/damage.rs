@@ -1,5 +1,4 @@
 //! Damaged stores: the start names what is bad, sets it aside and serves the rest. It never panics and never hangs.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 /// What the endpoint does with a request.
 #[derive(Debug, Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// HTTP 200 with this body.
     Json(String),
     /// These bytes, then the connection is closed.
@@ -23,14 +23,14 @@ pub enum Reply {
 }
 
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub request_line: String,
     pub headers: Vec<String>,
     pub body: String,
 }
 
 #[derive(Debug)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     /// One permit for each request that arrived.
@@ -38,7 +38,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub async fn start(reply: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Endpoint {
+    pub(crate) async fn start(reply: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -62,19 +62,19 @@ impl Endpoint {
         }
     }
 
-    pub async fn fixed(reply: Reply) -> Endpoint {
+    pub(crate) async fn fixed(reply: Reply) -> Endpoint {
         Endpoint::start(move |_| reply.clone()).await
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/v1/model/transfer", self.address)
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 /// One party's part of a set.
 #[derive(Debug, Clone)]
-pub struct Golden {
+pub(crate) struct Golden {
     pub role: String,
     pub party_id: String,
     pub key: ModelKey,
@@ -34,7 +34,7 @@ struct Entry {
 }
 
 /// `part` is e.g. `guest_9999`.
-pub fn golden(set: &str, part: &str) -> Golden {
+pub(crate) fn golden(set: &str, part: &str) -> Golden {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../models")
         .join(set)
@@ -55,17 +55,17 @@ pub fn golden(set: &str, part: &str) -> Golden {
     }
 }
 
-pub fn guest() -> Golden {
+pub(crate) fn guest() -> Golden {
     golden("lr_plain", "guest_9999")
 }
 
-pub fn host() -> Golden {
+pub(crate) fn host() -> Golden {
     golden("lr_plain", "host_10000")
 }
 
 impl Golden {
     /// The same model under another version.
-    pub fn renamed(&self, table_name: &str) -> Golden {
+    pub(crate) fn renamed(&self, table_name: &str) -> Golden {
         let key = ModelKey::new(table_name, &self.key.namespace);
         Golden {
             key,
@@ -74,7 +74,7 @@ impl Golden {
     }
 
     /// A model that no core accepts: its pipeline is cut off.
-    pub fn broken(&self) -> Golden {
+    pub(crate) fn broken(&self) -> Golden {
         let mut broken = self.clone();
         let pipeline = broken
             .buffers
@@ -85,7 +85,7 @@ impl Golden {
     }
 
     /// With a mark that no component reads, to tell two contents of one model apart.
-    pub fn marked(&self, mark: &str) -> Golden {
+    pub(crate) fn marked(&self, mark: &str) -> Golden {
         let mut marked = self.clone();
         marked
             .buffers
@@ -95,10 +95,10 @@ impl Golden {
 }
 
 /// A buffer that is neither a Meta nor a Param.
-pub const MARK: &str = "mark_0.mark:Mark";
+pub(crate) const MARK: &str = "mark_0.mark:Mark";
 
 /// `{"<name>":"<Base64>"}`, as FATE-Flow's `data` and as a cache file.
-pub fn cache_json(buffers: &Buffers) -> String {
+pub(crate) fn cache_json(buffers: &Buffers) -> String {
     use base64::Engine as _;
     let members: Vec<String> = buffers
         .iter()
@@ -113,7 +113,7 @@ pub fn cache_json(buffers: &Buffers) -> String {
 }
 
 /// FATE-Flow's answer.
-pub fn transfer_json(buffers: &Buffers) -> String {
+pub(crate) fn transfer_json(buffers: &Buffers) -> String {
     format!(
         "{{\"data\":{},\"retcode\":0,\"retmsg\":\"success\"}}\n",
         cache_json(buffers)
@@ -121,7 +121,7 @@ pub fn transfer_json(buffers: &Buffers) -> String {
 }
 
 /// A publishLoad of guest 9999 and host 10000, as FATE-Flow 1.11 sends it, for the party of `own`.
-pub fn load_request(own: &Golden, load_type: &str, file_path: &str) -> PublishRequest {
+pub(crate) fn load_request(own: &Golden, load_type: &str, file_path: &str) -> PublishRequest {
     let other_role = if own.role == "guest" { "host" } else { "guest" };
     let other_party = if own.role == "guest" { "10000" } else { "9999" };
     let other_namespace = own.key.namespace.replacen(
@@ -134,7 +134,6 @@ pub fn load_request(own: &Golden, load_type: &str, file_path: &str) -> PublishRe
         local: Some(LocalInfo {
             role: own.role.clone(),
             party_id: own.party_id.clone(),
-            ..LocalInfo::default()
         }),
         role: BTreeMap::from([
             parties(&own.role, &own.party_id),
@@ -150,7 +149,7 @@ pub fn load_request(own: &Golden, load_type: &str, file_path: &str) -> PublishRe
     }
 }
 
-pub fn bind_request(own: &Golden, service_id: &str) -> PublishRequest {
+pub(crate) fn bind_request(own: &Golden, service_id: &str) -> PublishRequest {
     let mut request = load_request(own, "", "");
     request.model.retain(|role, _| *role == own.role);
     request.service_id = service_id.to_owned();

@@ -8,7 +8,7 @@ const MODEL: &str = "com.webank.ai.fate.serving.common.model.Model";
 
 /// One entry of the load store.
 #[derive(Debug, Clone)]
-pub struct JavaModel {
+pub(crate) struct JavaModel {
     pub table_name: String,
     pub namespace: String,
     pub role: Option<String>,
@@ -24,7 +24,7 @@ pub struct JavaModel {
 
 /// How the model came to the node: it shows in the classes and lists of its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     Load,
     /// fetchModel: read from JSON, with the list of parties that the source had filled in.
     Fetch,
@@ -32,7 +32,7 @@ pub enum Origin {
 
 /// Which classes the node's code had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Age {
+pub(crate) enum Age {
     /// The files of 2020: no `resourceAdress`.
     Of2020,
     /// 2.1.7.
@@ -41,12 +41,12 @@ pub enum Age {
 
 /// The root map as JDK 8 writes it, with its sixteen segments, or the shortest that Java accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RootMap {
+pub(crate) enum RootMap {
     Segments,
     Minimal,
 }
 
-pub fn bind_store(root: RootMap, bindings: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn bind_store(root: RootMap, bindings: &[(&str, &str)]) -> Vec<u8> {
     let mut stream = JavaStream::new(root);
     for (service_id, key) in bindings {
         stream.text(service_id);
@@ -55,7 +55,7 @@ pub fn bind_store(root: RootMap, bindings: &[(&str, &str)]) -> Vec<u8> {
     stream.end()
 }
 
-pub fn load_store(root: RootMap, age: Age, models: &[JavaModel]) -> Vec<u8> {
+pub(crate) fn load_store(root: RootMap, age: Age, models: &[JavaModel]) -> Vec<u8> {
     let mut stream = JavaStream::new(root);
     for model in models {
         stream.text(&format!("{}_{}", model.table_name, model.namespace));

@@ -1,4 +1,5 @@
-//! The life of models from outside: loading from every source, binding, restoring, take-over from Java, damage, crashes.
+//! The life of models from outside: loading from every source, binding, restoring, sharing, take-over from Java, damage.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod binding;
 mod damage;
