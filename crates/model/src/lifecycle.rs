@@ -212,7 +212,14 @@ impl Models {
     /// The source's half of fetchModel (contract 01 §3.8). Whether synchronisation is allowed is the server's affair.
     pub async fn export(&self, key: &ModelKey) -> Result<Export, Fault> {
         let service_ids = self.snapshot().service_ids(key);
-        let stored = self.read_stored(key, "model is not exist").await?;
+        let stored = self.read_stored(key, "model is not exist").await;
+        let stored = stored.map_err(|fault| match fault.code {
+            ReturnCode::MODEL_NULL => fault,
+            _ => Fault::new(
+                ReturnCode::MODEL_NULL,
+                format!("model cache data is null: {fault}"),
+            ),
+        })?;
         blocking(move || export::export(&stored, service_ids)).await
     }
 

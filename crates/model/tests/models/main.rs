@@ -1,11 +1,13 @@
 //! The life of models from outside: loading from every source, binding, restoring, sharing, take-over from Java, damage.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod archives;
 mod binding;
 mod damage;
 mod endpoint;
 mod golden;
 mod java;
+mod limits;
 mod loading;
 mod restoring;
 mod sharing;

@@ -205,6 +205,21 @@ async fn a_model_that_is_not_there_is_104() {
 }
 
 #[tokio::test]
+async fn a_model_whose_stored_copy_is_lost_is_104() {
+    let (folder, settings) = node();
+    let models = open(&settings).await;
+    let file = cache_file(&folder, "model", &guest());
+    models
+        .load(&load_request(&guest(), "CACHE", &file))
+        .await
+        .unwrap();
+    std::fs::remove_dir_all(settings.cache_path.join(".fate/serving/models")).unwrap();
+    let (code, text) = code_and_text(models.export(&guest().key).await.map(|_| ()));
+    assert_eq!(code, 104, "{text}");
+    assert!(text.starts_with("model cache data is null: "), "{text}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_taken_changes_nothing() {
     let (export, _) = exported(&guest(), &["lr-test"]).await;
     let (folder, mut settings) = node();
