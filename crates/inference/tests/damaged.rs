@@ -94,6 +94,7 @@ fn figures_that_contradict_each_other_are_refused() {
 }
 
 type Forest = BoostingTreeModelParam;
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut Forest));
 
 #[test]
 fn trees_that_are_none_are_refused() {
@@ -109,7 +110,7 @@ fn trees_that_are_none_are_refused() {
             .position(|node| !node.is_leaf)
             .unwrap()
     };
-    let damages: &[(&str, &dyn Fn(&mut Forest))] = &[
+    let damages: &[Damage<'_>] = &[
         ("tree_num", &|param| param.tree_num -= 1),
         ("tree_dim", &|param| param.num_classes = 3),
         ("parent", &|param| param.trees[0].tree[0].is_leaf = true),
