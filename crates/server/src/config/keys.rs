@@ -100,6 +100,9 @@ use Fallback::{Is, Processors, Unset};
 const OURS: &[&str] = &[
     "federation.hosts",
     "serving.max.inflight",
+    "serving.max.message.bytes",
+    "serving.max.body.bytes",
+    "batch.inference.guest.max",
     "serving.drain.timeout",
     "host.data.file",
     "model.transfer.allow",
@@ -117,6 +120,8 @@ pub const KEYS: &[Key] = &[
     honoured("port", Kind::Port, Is("8000"), "gRPC port; 0 takes any free port"),
     honoured("server.port", Kind::OptionalPort, Is("8080"), "HTTP port; 0 takes any free port, blank or -1 switches HTTP off"),
     honoured("serving.max.inflight", COUNT, Is("512"), "inference calls handled at the same time; one more is answered 124 at once"),
+    honoured("serving.max.message.bytes", Kind::Number { min: 1024, max: 1 << 30 }, Is("33554432"), "largest request that is read, gRPC message or HTTP body"),
+    honoured("serving.max.body.bytes", Kind::Number { min: 1024, max: 1 << 40 }, Is("268435456"), "bytes of requests held at the same time, from arrival to answer; what would exceed them is refused at once"),
     honoured("serving.drain.timeout", Kind::Number { min: 0, max: 600_000 }, Is("10000"), "ms a stopping server waits for calls in flight"),
 
     // Federation.
@@ -126,6 +131,7 @@ pub const KEYS: &[Key] = &[
     honoured("single.inference.rpc.timeout", MILLIS, Is("3000"), "ms for all hosts of a single inference together"),
     honoured("batch.inference.rpc.timeout", MILLIS, Is("3000"), "ms for all hosts of a batch together"),
     honoured("batch.inference.max", COUNT, Is("300"), "rows a host accepts in one batch"),
+    honoured("batch.inference.guest.max", COUNT, Is("10000"), "rows a guest accepts in one batch"),
     key("batch.split.size", ANY_INT, Is("100"), NO_SPLITTING, "rows per sub task"),
     key("lr.use.parallel", Kind::Flag, Is("false"), NO_SPLITTING, "parallel linear models on the host"),
     key("lr.split.size", ANY_INT, Is("500"), NO_SPLITTING, "features per sub task"),
@@ -144,7 +150,7 @@ pub const KEYS: &[Key] = &[
 
     // Models.
     honoured("model.transfer.url", Kind::Url, Unset, "FATE-Flow's transfer address, asked when a load request names none"),
-    honoured("model.transfer.allow", Kind::List, Unset, "URL prefixes models may be fetched from; unset: any http(s) URL that ends in /v1/model/transfer"),
+    honoured("model.transfer.allow", Kind::UrlList, Unset, "URL prefixes models may be fetched from; unset: any http(s) URL that ends in /v1/model/transfer"),
     honoured("model.transfer.ca", Kind::Text, Unset, "PEM file of authorities that are trusted for https transfers besides the system's"),
     honoured("model.transfer.timeout", MILLIS, Unset, "ms for fetching a model; unset: httpclient.tran.sockect.timeout"),
     honoured("model.import.path", Kind::List, Unset, "directories model files may be loaded from; unset: the working directory"),

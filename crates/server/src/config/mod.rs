@@ -9,6 +9,7 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ pub struct Config {
     pub bind: std::net::IpAddr,
     /// Inference calls in flight before 124 is answered.
     pub max_in_flight: usize,
+    /// Largest request read, in bytes.
+    pub max_message_bytes: usize,
+    /// Bytes of requests held at the same time, from arrival to answer.
+    pub max_body_bytes: usize,
     /// How long a drain waits for calls in flight.
     pub drain_timeout: Duration,
     /// Role written into packet topics.
@@ -47,6 +52,8 @@ pub struct Config {
     pub batch_timeout: Duration,
     /// Rows a host accepts in a batch.
     pub batch_max: usize,
+    /// Rows a guest accepts in a batch.
+    pub guest_batch_max: usize,
     /// Deadline of calls to other servers that are not inference.
     pub grpc_timeout: Duration,
     /// Name of the host's single feature source.
@@ -142,7 +149,7 @@ impl Config {
                 message,
             }],
         };
-        let bytes = std::fs::read(path).map_err(|e| whole(format!("cannot be read: {e}"), None))?;
+        let bytes = read_file(path).map_err(|e| whole(format!("cannot be read: {e}"), None))?;
         let parsed =
             properties::parse(&bytes).map_err(|e| whole(e.message.clone(), Some(e.line)))?;
         let entries = parsed
@@ -174,6 +181,7 @@ impl Config {
     fn from_entries(origin: &str, entries: &[Entry<'_>]) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         let values = Values::read(entries, &mut problems);
+        problems.extend(one_port_twice(&values, entries));
         if !problems.is_empty() {
             return Err(ConfigError {
                 origin: origin.to_owned(),
@@ -195,6 +203,8 @@ impl Config {
             http_port: values.port("server.port"),
             bind: std::net::Ipv4Addr::UNSPECIFIED.into(),
             max_in_flight: values.count("serving.max.inflight"),
+            max_message_bytes: values.count("serving.max.message.bytes"),
+            max_body_bytes: values.count("serving.max.body.bytes"),
             drain_timeout: values.duration("serving.drain.timeout"),
             service_role_name: values.text("serviceRoleName").unwrap_or_default(),
             proxy: values.address("proxy"),
@@ -202,6 +212,7 @@ impl Config {
             single_timeout: values.duration("single.inference.rpc.timeout"),
             batch_timeout: values.duration("batch.inference.rpc.timeout"),
             batch_max: values.count("batch.inference.max"),
+            guest_batch_max: values.count("batch.inference.guest.max"),
             grpc_timeout: values.duration("grpc.timeout"),
             single_source: values.text("feature.single.adaptor"),
             batch_source: values.text("feature.batch.adaptor"),
@@ -264,6 +275,38 @@ impl fmt::Debug for Config {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_map().entries(self.values.by_key.iter()).finish()
     }
+}
+
+/// A properties file is small; whatever is larger, or no file, is a mistake that must not fill the memory.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    // Before it is opened: opening a pipe waits for its writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let text = format!("it is larger than {MAX_FILE_BYTES} bytes");
+        return Err(io::Error::other(text));
+    }
+    Ok(bytes)
+}
+
+/// Two listeners cannot share a port; said here, it has a line and a key.
+fn one_port_twice(values: &Values, entries: &[Entry<'_>]) -> Option<Problem> {
+    let port = values.port("port").filter(|port| *port != 0)?;
+    values.port("server.port").filter(|http| *http == port)?;
+    let given = |key: &str| entries.iter().rfind(|entry| entry.key == key);
+    let entry = given("server.port").or_else(|| given("port"));
+    Some(Problem {
+        line: entry.and_then(|entry| entry.line),
+        key: entry.map_or("port", |entry| entry.key).to_owned(),
+        message: format!("port and server.port are both {port}; gRPC and HTTP need a port each"),
+    })
 }
 
 fn paths(texts: Vec<String>) -> Vec<PathBuf> {

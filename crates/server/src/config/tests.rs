@@ -172,6 +172,62 @@ fn every_wrong_value_is_named_with_its_line_and_key() {
 }
 
 #[test]
+fn two_listeners_on_one_port_are_a_problem() {
+    for (text, line, key) in [
+        ("port=9000\nserver.port=9000\n", 2, "server.port"),
+        ("server.port=8000\n", 1, "server.port"),
+        ("\nport=8080\n", 2, "port"),
+    ] {
+        let problems = read(text).unwrap_err().problems;
+        assert_eq!(problems.len(), 1, "{text}");
+        assert_eq!(
+            (problems[0].line, problems[0].key.as_str()),
+            (Some(line), key),
+            "{text}"
+        );
+    }
+    assert!(read("port=0\nserver.port=0\n").is_ok());
+    assert!(read("port=8080\nserver.port=-1\n").is_ok());
+}
+
+#[test]
+fn every_allowed_prefix_is_an_address() {
+    let good = read("model.transfer.allow=http://a:1/x, https://b/\n").unwrap();
+    assert_eq!(good.transfer_allow, ["http://a:1/x", "https://b/"]);
+    for text in [
+        "flow:9380",
+        "http://a/,ftp://b/",
+        "http://",
+        "http:///x",
+        "http://u:geheim@ /",
+    ] {
+        let error = read(&format!("\nmodel.transfer.allow={text}\n")).unwrap_err();
+        let problem = &error.problems[0];
+        assert_eq!(
+            (problem.line, problem.key.as_str()),
+            (Some(2), "model.transfer.allow"),
+            "{text}"
+        );
+        assert!(!error.to_string().contains("geheim"), "{error}");
+    }
+}
+
+#[test]
+fn only_a_regular_file_of_a_sane_size_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let large = directory.path().join("large.properties");
+    std::fs::write(&large, vec![b'#'; (1 << 20) + 1]).unwrap();
+    for (path, part) in [
+        (Path::new("/dev/zero"), "not a regular file"),
+        (directory.path(), "not a regular file"),
+        (&large, "larger than"),
+    ] {
+        let error = Config::from_file(path).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
 fn a_missing_or_malformed_file_is_named() {
     let missing = Config::from_file(Path::new("/nonexistent/x.properties")).unwrap_err();
     assert!(

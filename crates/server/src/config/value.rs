@@ -32,6 +32,8 @@ pub enum Kind {
     Url,
     /// Texts separated by commas; blank means unset.
     List,
+    /// `http://` or `https://` addresses separated by commas; blank means unset.
+    UrlList,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -51,7 +53,7 @@ pub enum Value {
     Address(Address),
     /// From `HostTable`.
     Hosts(BTreeMap<String, Address>),
-    /// From `List`.
+    /// From `List` and `UrlList`.
     List(Vec<String>),
 }
 
@@ -119,6 +121,7 @@ impl Kind {
             Self::HostTable => read_hosts(text),
             Self::Url => not_blank(text).map(read_url).transpose(),
             Self::List => Ok(read_list(text)),
+            Self::UrlList => read_urls(text),
             Self::Choice(words) => read_choice(text, words).map(Some),
         }
     }
@@ -185,6 +188,17 @@ fn read_list(text: &str) -> Option<Value> {
         .map(str::to_owned)
         .collect();
     (!parts.is_empty()).then_some(Value::List(parts))
+}
+
+fn read_urls(text: &str) -> Result<Option<Value>, String> {
+    let list = read_list(text);
+    if let Some(Value::List(urls)) = &list {
+        for url in urls {
+            read_url(url)
+                .map_err(|cause| format!("entry `{}`: {cause}", without_credentials(url)))?;
+        }
+    }
+    Ok(list)
 }
 
 fn read_choice(text: &str, words: &[&str]) -> Result<Value, String> {
