@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 #[derive(Debug, Default)]
 pub(crate) struct Members<'a> {
     list: Vec<(Cow<'a, str>, &'a RawValue)>,
+    has_repeated_names: bool,
 }
 
 impl<'a> Members<'a> {
@@ -26,6 +27,11 @@ impl<'a> Members<'a> {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| *value)
+    }
+
+    /// Whether a name was there more than once.
+    pub(crate) fn has_repeated_names(&self) -> bool {
+        self.has_repeated_names
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
@@ -53,6 +59,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
         const SEARCHED: usize = 32;
         let mut list: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
         let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+        let mut has_repeated_names = false;
         while let Some(Name(name)) = map.next_key()? {
             let value = map.next_value()?;
             let place = if list.len() < SEARCHED {
@@ -68,11 +75,17 @@ impl<'de> Visitor<'de> for MembersVisitor {
                 known
             };
             match place.and_then(|place| list.get_mut(place)) {
-                Some(member) => member.1 = value,
+                Some(member) => {
+                    member.1 = value;
+                    has_repeated_names = true;
+                }
                 None => list.push((name, value)),
             }
         }
-        Ok(Members { list })
+        Ok(Members {
+            list,
+            has_repeated_names,
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The packet a guest sends (contract 01 §4.7), and what a host takes from one.
 
+use fate_domain::fault::Fault;
 use fate_domain::model_key::ModelKey;
+use fate_domain::return_code::ReturnCode;
 use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::{AuthInfo, Command, Data, Metadata, Model, Packet, Task, Topic};
 
@@ -20,22 +22,45 @@ pub(crate) struct Envelope<'a> {
     pub(crate) case_id: &'a str,
     pub(crate) service_id: &'a str,
     pub(crate) apply_id: Option<&'a str>,
+    /// Of a whole packet.
+    pub(crate) max_bytes: usize,
+}
+
+/// Room for what a packet holds besides the request's own texts: party ids, the model's key, protobuf's lengths.
+const FRAME_BYTES: usize = 64 << 10;
+
+impl Envelope<'_> {
+    fn has_room_for(&self, body: &[u8]) -> bool {
+        let texts = self.case_id.len() + self.service_id.len();
+        let texts = texts + self.apply_id.map_or(0, str::len);
+        texts + body.len() <= self.max_bytes.saturating_sub(FRAME_BYTES)
+    }
 }
 
 /// The packet for one host.
+///
+/// # Errors
+/// Code 100 when the packet would be larger than hosts take.
 pub(crate) fn request(
     envelope: &Envelope<'_>,
     guest: &LoadedModel,
     host: &Remote,
     body: Vec<u8>,
-) -> Packet {
+) -> Result<Packet, Fault> {
+    if !envelope.has_room_for(&body) {
+        let text = format!(
+            "the request is too large: its message to host {} would exceed {} bytes",
+            host.party_id, envelope.max_bytes
+        );
+        return Err(Fault::new(ReturnCode::PARAM, text));
+    }
     let topic = |name: &str, party_id: &str| Topic {
         name: name.to_owned(),
         party_id: party_id.to_owned(),
         role: envelope.role_name.to_owned(),
         callback: None,
     };
-    Packet {
+    Ok(Packet {
         header: Some(Metadata {
             task: Some(Task {
                 task_id: String::new(),
@@ -63,7 +88,7 @@ pub(crate) fn request(
             apply_id: envelope.apply_id.unwrap_or_default().to_owned(),
             ..AuthInfo::default()
         }),
-    }
+    })
 }
 
 /// A reply carries the body's value and nothing else (contract 01 §1.5).

@@ -105,6 +105,23 @@ pub(crate) struct HostReplyRow<'a> {
     pub(crate) data: Option<&'a str>,
 }
 
+/// Why the rows of a host's batch answer cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("it is not a result")]
+    Answer,
+    #[error("its rows are not objects with an index and a code")]
+    Rows,
+    #[error("a row of its list has no index")]
+    NoIndex,
+    #[error("a key of its map is not an index")]
+    Key,
+    #[error("a row of its map states another index than its key")]
+    OtherIndex,
+    #[error("two of its rows have the same index")]
+    RepeatedIndex,
+}
+
 /// Reads a host's answer; `None` when it is none.
 pub(crate) fn read_host_reply(body: &[u8]) -> Option<HostReply<'_>> {
     let members = Members::leading(text(body)?)?;
@@ -128,41 +145,72 @@ impl<'a> HostReply<'a> {
         host_fault(self.code, &self.message)
     }
 
-    /// Rows by index, sorted; from the map if there is one, else from the list. `None` when a row is malformed.
-    pub(crate) fn rows(&self) -> Option<Vec<HostReplyRow<'a>>> {
+    /// Rows by index, sorted; from the map if there is one, else from the list.
+    ///
+    /// # Errors
+    /// What keeps the rows from being told apart for certain: a row's score must never be given to another row.
+    pub(crate) fn rows(&self) -> Result<Vec<HostReplyRow<'a>>, Broken> {
         let map = self.members.get("singleInferenceResultMap");
         let mut rows = match map.map(RawValue::get) {
             None | Some("null") => self.listed_rows()?,
             Some(map) => mapped_rows(map)?,
         };
         rows.sort_by_key(|row| row.index);
-        Some(rows)
+        if rows.windows(2).any(|pair| pair[0].index == pair[1].index) {
+            return Err(Broken::RepeatedIndex);
+        }
+        Ok(rows)
     }
 
-    fn listed_rows(&self) -> Option<Vec<HostReplyRow<'a>>> {
+    fn listed_rows(&self) -> Result<Vec<HostReplyRow<'a>>, Broken> {
         match self.members.get("batchDataList").map(RawValue::get) {
-            None | Some("null") => Some(Vec::new()),
+            None | Some("null") => Ok(Vec::new()),
             Some(list) => {
-                let rows: Vec<Members<'a>> = serde_json::from_str(list).ok()?;
+                let rows: Vec<Members<'a>> =
+                    serde_json::from_str(list).map_err(|_| Broken::Rows)?;
                 rows.iter()
-                    .map(|row| read_row(int_member(row, "index")?, row))
+                    .map(|row| read_row(own_index(row)?.ok_or(Broken::NoIndex)?, row))
                     .collect()
             }
         }
     }
 }
 
-fn mapped_rows(map: &str) -> Option<Vec<HostReplyRow<'_>>> {
-    let rows: Members<'_> = serde_json::from_str(map).ok()?;
+fn mapped_rows(map: &str) -> Result<Vec<HostReplyRow<'_>>, Broken> {
+    let rows: Members<'_> = serde_json::from_str(map).map_err(|_| Broken::Rows)?;
+    if rows.has_repeated_names() {
+        return Err(Broken::RepeatedIndex);
+    }
     rows.iter()
-        .map(|(index, row)| read_row(index.parse().ok()?, &Members::leading(row.get())?))
+        .map(|(key, row)| {
+            let index = canonical_index(key).ok_or(Broken::Key)?;
+            let row = Members::leading(row.get()).ok_or(Broken::Rows)?;
+            if own_index(&row)?.is_some_and(|own| own != index) {
+                return Err(Broken::OtherIndex);
+            }
+            read_row(index, &row)
+        })
         .collect()
 }
 
-fn read_row<'a>(index: i32, row: &Members<'a>) -> Option<HostReplyRow<'a>> {
-    Some(HostReplyRow {
+/// An int in the one spelling that Java's mapper gives it, so that no two keys mean the same row.
+fn canonical_index(key: &str) -> Option<i32> {
+    let index: i32 = key.parse().ok()?;
+    (index.to_string() == key).then_some(index)
+}
+
+/// The index that a row itself states.
+fn own_index(row: &Members<'_>) -> Result<Option<i32>, Broken> {
+    match row.get("index").map(RawValue::get) {
+        None | Some("null") => Ok(None),
+        Some(_) => int_member(row, "index").map(Some).ok_or(Broken::Rows),
+    }
+}
+
+fn read_row<'a>(index: i32, row: &Members<'a>) -> Result<HostReplyRow<'a>, Broken> {
+    Ok(HostReplyRow {
         index,
-        code: ReturnCode(int_member(row, "retcode")?),
+        code: ReturnCode(int_member(row, "retcode").ok_or(Broken::Rows)?),
         data: object(row.get("data")),
     })
 }
@@ -227,7 +275,7 @@ mod tests {
     #[test]
     fn the_map_of_rows_is_preferred() {
         let reply = r#"{"retcode":0,"batchDataList":[{"index":1,"retcode":0,"data":{}}],
-            "singleInferenceResultMap":{"3":{"index":9,"retcode":113,"data":{"message":"no feature"}}}}"#;
+            "singleInferenceResultMap":{"3":{"index":3,"retcode":113,"data":{"message":"no feature"}}}}"#;
         let reply = read_host_reply(reply.as_bytes()).unwrap();
         let rows = reply.rows().unwrap();
         assert_eq!((rows.len(), rows[0].index), (1, 3));
@@ -251,18 +299,58 @@ mod tests {
         for body in ["", "[]", "null", "{\"retcode\":{}}", "{\"retmsg\":[]}"] {
             assert!(read_host_reply(body.as_bytes()).is_none(), "{body}");
         }
-        for body in [
-            r#"{"batchDataList":7}"#,
-            r#"{"batchDataList":[7]}"#,
-            r#"{"singleInferenceResultMap":{"x":{}}}"#,
-        ] {
-            assert!(
-                read_host_reply(body.as_bytes()).unwrap().rows().is_none(),
-                "{body}"
-            );
-        }
         let negative = read_host_reply(br#"{"retcode":-1,"data":null}"#).unwrap();
         assert_eq!(negative.fault().unwrap().code.0, 110);
         assert_eq!(negative.data(), None);
+    }
+    #[test]
+    fn rows_that_cannot_be_told_apart_are_broken() {
+        for (body, expected) in [
+            (r#"{"batchDataList":7}"#, Broken::Rows),
+            (r#"{"batchDataList":[7]}"#, Broken::Rows),
+            (r#"{"batchDataList":[{"index":[]}]}"#, Broken::Rows),
+            (r#"{"batchDataList":[{}]}"#, Broken::NoIndex),
+            (r#"{"batchDataList":[{"index":null}]}"#, Broken::NoIndex),
+            (
+                r#"{"batchDataList":[{"index":1},{"index":2},{"index":"1"}]}"#,
+                Broken::RepeatedIndex,
+            ),
+            (r#"{"singleInferenceResultMap":{"x":{}}}"#, Broken::Key),
+            (
+                r#"{"singleInferenceResultMap":{"0":{},"00":{}}}"#,
+                Broken::Key,
+            ),
+            (r#"{"singleInferenceResultMap":{"+1":{}}}"#, Broken::Key),
+            (r#"{"singleInferenceResultMap":{"-0":{}}}"#, Broken::Key),
+            (
+                r#"{"singleInferenceResultMap":{"3000000000":{}}}"#,
+                Broken::Key,
+            ),
+            (
+                r#"{"singleInferenceResultMap":{"0":{},"0":{}}}"#,
+                Broken::RepeatedIndex,
+            ),
+            (
+                r#"{"singleInferenceResultMap":{"0":{"index":1}}}"#,
+                Broken::OtherIndex,
+            ),
+            (
+                r#"{"singleInferenceResultMap":{"0":{"index":{}}}}"#,
+                Broken::Rows,
+            ),
+            (r#"{"singleInferenceResultMap":{"0":7}}"#, Broken::Rows),
+        ] {
+            let broken = read_host_reply(body.as_bytes()).unwrap().rows();
+            assert_eq!(broken.unwrap_err(), expected, "{body}");
+        }
+        let rows = read_host_reply(br#"{"singleInferenceResultMap":{"-7":{"index":-7},"2":{}}}"#);
+        let indices: Vec<i32> = rows
+            .unwrap()
+            .rows()
+            .unwrap()
+            .iter()
+            .map(|row| row.index)
+            .collect();
+        assert_eq!(indices, [-7, 2]);
     }
 }

@@ -1,10 +1,13 @@
 //! Inference requests as JSON, read with the leniency of the Java mapper (contract 01 §2.1 to §2.3, §2.6).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use fate_domain::fault::Fault;
 use fate_domain::java_number::parse_double;
 use fate_domain::return_code::ReturnCode;
+use serde::Deserializer as _;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::java_json::Members;
@@ -65,19 +68,15 @@ pub(crate) fn guest_single(body: &[u8]) -> Result<(GuestRequest<'_>, GuestRow<'_
     Ok((with_service_id(request)?, row))
 }
 
-/// Reads a batch; of rows with equal indices the last one counts. Rows are sorted by index.
-pub(crate) fn guest_batch(body: &[u8]) -> Result<(GuestRequest<'_>, Vec<GuestRow<'_>>), Fault> {
+/// Reads a batch of at most `max` rows; of rows with equal indices the last one counts. Rows are sorted by index.
+pub(crate) fn guest_batch(
+    body: &[u8],
+    max: usize,
+) -> Result<(GuestRequest<'_>, Vec<GuestRow<'_>>), Fault> {
     let members = envelope(body)?;
     object_member(&members, "featureData")?;
     object_member(&members, "sendToRemoteFeatureData")?;
-    let rows = match row_objects(&members).ok_or_else(parse_error)? {
-        Some(rows) => Some(
-            rows.iter()
-                .map(guest_row)
-                .collect::<Result<Vec<_>, Fault>>()?,
-        ),
-        None => None,
-    };
+    let rows = rows(&members, max, guest_row).map_err(|fault| fault.unwrap_or_else(parse_error))?;
     let request = with_service_id(guest_request(&members)?)?;
     let rows =
         rows.ok_or_else(|| Fault::new(ReturnCode::SYSTEM, "the request has no batchDataList"))?;
@@ -157,30 +156,77 @@ fn joined(first: &str, second: &str) -> String {
 
 /// Reads the rows of a guest's batch (contract 01 §4.6 step 2): code 100 for none, or for more than `max`.
 pub(crate) fn host_batch<'a>(members: &Members<'a>, max: usize) -> Result<Vec<HostRow<'a>>, Fault> {
-    let rows = row_objects(members)
-        .ok_or_else(|| param("batchDataList is not a list of objects"))?
+    let read = |row: &Members<'a>| {
+        Ok(HostRow {
+            index: index_of(row).ok_or_else(|| param("a row's index is not a number"))?,
+            ids: object_member(row, "sendToRemoteFeatureData")?.unwrap_or(EMPTY),
+        })
+    };
+    let no_list = || param("batchDataList is not a list of objects");
+    let rows = rows(members, max, read)
+        .map_err(|fault| fault.unwrap_or_else(no_list))?
         .unwrap_or_default();
     if rows.is_empty() {
         return Err(param("batchDataList is missing or empty"));
     }
-    if rows.len() > max {
-        return Err(param(&format!("batch size is big than {max}")));
-    }
-    rows.iter()
-        .map(|row| {
-            Ok(HostRow {
-                index: index_of(row).ok_or_else(|| param("a row's index is not a number"))?,
-                ids: object_member(row, "sendToRemoteFeatureData")?.unwrap_or(EMPTY),
-            })
-        })
-        .collect()
+    Ok(rows)
 }
 
-/// `None`: not a list of objects. `Some(None)`: absent or null.
-fn row_objects<'a>(members: &Members<'a>) -> Option<Option<Vec<Members<'a>>>> {
-    match members.get("batchDataList").map(RawValue::get) {
-        None | Some("null") => Some(None),
-        Some(list) => serde_json::from_str(list).ok().map(Some),
+/// The rows of `batchDataList`, each made into what is kept of it before the next one is looked at; `None` when there
+/// is no list.
+///
+/// # Errors
+/// The fault of a row, or code 100 for more rows than `max`; `None` when it is not a list of objects.
+fn rows<'a, R>(
+    members: &Members<'a>,
+    max: usize,
+    read: impl Fn(&Members<'a>) -> Result<R, Fault>,
+) -> Result<Option<Vec<R>>, Option<Fault>> {
+    let list = match members.get("batchDataList").map(RawValue::get) {
+        None | Some("null") => return Ok(None),
+        Some(list) => list,
+    };
+    let mut rows = Vec::new();
+    let mut fault = None;
+    let take = |row: &Members<'a>| -> Result<(), Fault> {
+        if rows.len() == max {
+            return Err(param(&format!("batch size is big than {max}")));
+        }
+        rows.push(read(row)?);
+        Ok(())
+    };
+    let visitor = RowVisitor {
+        take,
+        fault: &mut fault,
+    };
+    match serde_json::Deserializer::from_str(list).deserialize_seq(visitor) {
+        Ok(()) => Ok(Some(rows)),
+        Err(_) => Err(fault),
+    }
+}
+
+/// Gives the objects of a list away one by one and stops at the first fault, which it leaves outside: an error of
+/// serde cannot carry it.
+struct RowVisitor<'f, T> {
+    take: T,
+    fault: &'f mut Option<Fault>,
+}
+
+impl<'de, T: FnMut(&Members<'de>) -> Result<(), Fault>> Visitor<'de> for RowVisitor<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a list of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(row) = list.next_element()? {
+            if let Err(fault) = (self.take)(&row) {
+                *self.fault = Some(fault);
+                return Err(A::Error::custom("a row is refused"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -318,7 +364,7 @@ mod tests {
     fn rows_of_a_batch() {
         let body = r#"{"serviceId":"s","batchDataList":[
             {"index":"4","featureData":{"a":1}},{"index":2.7},{"index":4,"featureData":null},{}]}"#;
-        let (_, rows) = guest_batch(body.as_bytes()).unwrap();
+        let (_, rows) = guest_batch(body.as_bytes(), 4).unwrap();
         let shown: Vec<_> = rows.iter().map(|row| (row.index, row.features)).collect();
         assert_eq!(shown, [(0, Some("{}")), (2, Some("{}")), (4, None)]);
     }
@@ -335,11 +381,23 @@ mod tests {
             (r#"{"serviceId":"s","batchDataList":[{"index":3e9}]}"#, 100),
         ] {
             assert_eq!(
-                guest_batch(body.as_bytes()).unwrap_err().code.0,
+                guest_batch(body.as_bytes(), 4).unwrap_err().code.0,
                 code,
                 "{body}"
             );
         }
+    }
+
+    #[test]
+    fn a_guest_bounds_its_batches_before_it_reads_on() {
+        let body = |rows: &str| format!(r#"{{"serviceId":"s","batchDataList":[{rows}]}}"#);
+        assert_eq!(guest_batch(body("{},{}").as_bytes(), 2).unwrap().1.len(), 1);
+        // The third row is refused for its number, not for what is in it.
+        let refused = guest_batch(body("{},{},{\"index\":[]}").as_bytes(), 2).unwrap_err();
+        assert_eq!(
+            (refused.code.0, refused.message.as_str()),
+            (100, "batch size is big than 2")
+        );
     }
 
     #[test]

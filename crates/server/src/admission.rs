@@ -99,8 +99,6 @@ pub(crate) struct Gates {
     pub(crate) models: Arc<Gate>,
     /// Questions about the server.
     pub(crate) common: Arc<Gate>,
-    /// HTTP bodies being received, which are held in memory before anything is known about them.
-    pub(crate) bodies: Arc<Gate>,
 }
 
 const MODEL_CALLS: usize = 64;
@@ -112,7 +110,6 @@ impl Gates {
             inference: Gate::new(max_in_flight),
             models: Gate::new(MODEL_CALLS),
             common: Gate::new(COMMON_CALLS),
-            bodies: Gate::new(max_in_flight),
         }
     }
 
@@ -139,8 +136,8 @@ impl Gates {
             .all(|drained| drained)
     }
 
-    fn all(&self) -> [&Arc<Gate>; 4] {
-        [&self.inference, &self.models, &self.common, &self.bodies]
+    fn all(&self) -> [&Arc<Gate>; 3] {
+        [&self.inference, &self.models, &self.common]
     }
 }
 

@@ -1,21 +1,116 @@
-//! Accepting connections: a failing accept never ends the server.
+//! Accepting connections: a failing accept never ends the server, the number of connections is bounded, and one that
+//! says nothing does not keep its place.
 
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::Stream;
-use futures::stream;
+use futures::{Stream, stream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
+/// Connections that one listener holds at the same time; one more is closed at once.
+const MAX_CONNECTIONS: usize = 1024;
+/// Time in which a new connection has to say something: HTTP/2's preface, or the head of an HTTP/1 request.
+pub(crate) const FIRST_WORDS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after an error that will not go away by itself at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two lines about connections that were closed for want of a place.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Accepted connections without end; never yields an error.
-pub(crate) fn accept(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
-    stream::unfold(listener, |listener| async move {
-        let connection = next(&listener).await;
-        Some((Ok(connection), listener))
+/// Every HTTP/2 connection begins with these 24 bytes, `PRI * HTTP/2.0…`.
+const PREFACE_BYTES: usize = 24;
+
+/// A place among the connections of a listener, free again when dropped.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+/// The connections of a listener.
+#[derive(Debug)]
+pub(crate) struct Places {
+    listener: &'static str,
+    free: Arc<Semaphore>,
+    refused: u64,
+    last_said: Option<Instant>,
+}
+
+impl Places {
+    /// `listener` names the listener in the log.
+    pub(crate) fn new(listener: &'static str) -> Self {
+        Self {
+            listener,
+            free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            refused: 0,
+            last_said: None,
+        }
+    }
+
+    /// A place for one more connection; without one it has to be closed.
+    pub(crate) fn take(&mut self) -> Option<Place> {
+        let place = Arc::clone(&self.free).try_acquire_owned().ok();
+        if place.is_none() {
+            self.refused += 1;
+            self.say_refused();
+        }
+        place
+    }
+
+    fn say_refused(&mut self) {
+        if self.last_said.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            tracing::warn!(
+                listener = self.listener,
+                closed = self.refused,
+                "new connections were closed: {MAX_CONNECTIONS} are open"
+            );
+            self.last_said = Some(Instant::now());
+            self.refused = 0;
+        }
+    }
+}
+
+/// Connections that have begun to speak HTTP/2, without end; never yields an error. Must be polled inside a tokio
+/// runtime; dropping it closes the listener and the connections that have not begun to speak.
+pub(crate) fn accept_http2(listener: TcpListener) -> impl Stream<Item = io::Result<Connection>> {
+    let entrance = Entrance {
+        listener,
+        places: Places::new("gRPC"),
+        silent: JoinSet::new(),
+    };
+    stream::unfold(entrance, |mut entrance| async move {
+        let connection = entrance.next().await;
+        Some((Ok(connection), entrance))
     })
+}
+
+struct Entrance {
+    listener: TcpListener,
+    places: Places,
+    /// Connections that have not said enough yet.
+    silent: JoinSet<Option<Connection>>,
+}
+
+impl Entrance {
+    async fn next(&mut self) -> Connection {
+        loop {
+            tokio::select! {
+                stream = next(&self.listener) => {
+                    if let Some(place) = self.places.take() {
+                        self.silent.spawn(Connection::begun(stream, place));
+                    }
+                }
+                Some(ended) = self.silent.join_next() => {
+                    if let Ok(Some(connection)) = ended {
+                        return connection;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The next connection that could be accepted.
@@ -43,4 +138,137 @@ fn is_the_peer_s(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
+}
+
+/// A connection whose first bytes have been read already; whoever reads gets them first.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    first: [u8; PREFACE_BYTES],
+    taken: usize,
+    stream: TcpStream,
+    _place: Place,
+}
+
+impl Connection {
+    /// Waits for the bytes of a preface; whether they are one is for HTTP/2 to say.
+    async fn begun(mut stream: TcpStream, place: Place) -> Option<Self> {
+        let mut first = [0; PREFACE_BYTES];
+        let read = timeout(FIRST_WORDS_TIMEOUT, stream.read_exact(&mut first)).await;
+        read.ok()?.ok()?;
+        Some(Self {
+            first,
+            taken: 0,
+            stream,
+            _place: place,
+        })
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let waiting = &this.first[this.taken..];
+        if waiting.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(context, buffer);
+        }
+        let count = waiting.len().min(buffer.remaining());
+        buffer.put_slice(&waiting[..count]);
+        this.taken += count;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_connection_blocks_nobody_and_the_first_bytes_are_not_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut accepted = Box::pin(accept_http2(listener));
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let mut speaker = TcpStream::connect(address).await.unwrap();
+        let sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand more";
+        speaker.write_all(sent).await.unwrap();
+        let mut connection = accepted.next().await.unwrap().unwrap();
+        let mut received = vec![0; sent.len()];
+        connection.read_exact(&mut received).await.unwrap();
+        assert_eq!(received, sent);
+    }
+
+    #[tokio::test]
+    async fn what_never_speaks_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        peer.write_all(b"PRI").await.unwrap();
+        let stream = next(&listener).await;
+        let place = Places::new("test").take().unwrap();
+        tokio::time::pause();
+        // The clock goes on by itself while everything waits.
+        assert!(Connection::begun(stream, place).await.is_none());
+        tokio::time::resume();
+        let mut rest = Vec::new();
+        // An end or a reset, as the system likes: three bytes were never read by anyone else.
+        let _ = peer.read_to_end(&mut rest).await;
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn one_connection_too_many_has_no_place() {
+        let mut places = Places::new("test");
+        let mut taken: Vec<Place> = (0..MAX_CONNECTIONS).filter_map(|_| places.take()).collect();
+        assert_eq!(taken.len(), MAX_CONNECTIONS);
+        assert!(places.take().is_none());
+        taken.pop();
+        assert!(places.take().is_some());
+    }
 }

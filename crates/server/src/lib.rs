@@ -18,6 +18,7 @@ mod grpc;
 mod guard;
 mod health_check;
 mod http;
+mod intake;
 mod lifecycle;
 mod log_levels;
 mod node;

@@ -23,10 +23,11 @@ use crate::features;
 use crate::flow::{Clock, FlowControl, Metrics};
 use crate::grpc::{GrpcEdge, Health};
 use crate::http;
+use crate::intake::ByteBudget;
 use crate::log_levels::LogLevels;
 use crate::node::Node;
 use crate::process;
-use crate::transport::StaticRoutes;
+use crate::transport::{MAX_MESSAGE_BYTES, StaticRoutes};
 
 /// After the last call is answered, connections get this long to take the answer and close.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -262,6 +263,8 @@ fn assemble(
         settings: GuestSettings {
             single_timeout: config.single_timeout,
             batch_timeout: config.batch_timeout,
+            batch_max: config.guest_batch_max,
+            message_max: MAX_MESSAGE_BYTES,
             service_role_name: config.service_role_name.clone(),
         },
     };
@@ -283,6 +286,7 @@ fn assemble(
         metrics: Metrics::default(),
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
+        held_bytes: ByteBudget::new(config.max_body_bytes),
         log_levels: embedding.log_levels,
         config,
     })

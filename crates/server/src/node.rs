@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::flow::{FlowControl, Metrics};
 use crate::flow_log;
 use crate::guard::guarded;
+use crate::intake::ByteBudget;
 use crate::log_levels::LogLevels;
 use crate::process;
 
@@ -31,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
+    /// What unanswered requests hold, of `serving.max.body.bytes`.
+    pub(crate) held_bytes: Arc<ByteBudget>,
     pub(crate) log_levels: Option<LogLevels>,
 }
 

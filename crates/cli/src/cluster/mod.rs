@@ -28,7 +28,7 @@ pub(crate) struct Options {
     pub(crate) semantics: Semantics,
     /// Whether hosts give their cells as JSON numbers where the text is one, instead of as texts.
     pub(crate) numbers: bool,
-    /// Rows that a host takes in a batch.
+    /// Rows that guest and hosts take in a batch.
     pub(crate) batch_max: usize,
     /// Whether the guest listens for HTTP too.
     pub(crate) http: bool,

@@ -63,6 +63,7 @@ impl Setting {
         config.single_timeout = FEDERATION_TIMEOUT;
         config.batch_timeout = FEDERATION_TIMEOUT;
         config.batch_max = self.options.batch_max;
+        config.guest_batch_max = self.options.batch_max;
         config.drain_timeout = DRAIN_TIMEOUT;
         config.semantics = self.options.semantics;
         config.cache_path = store.path().to_owned();

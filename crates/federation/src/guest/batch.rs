@@ -19,7 +19,7 @@ use super::{Call, Guest};
 use crate::admission::check_interface;
 use crate::java_json::{self, write_text};
 use crate::packet::{self, BATCH_COMMAND, Envelope};
-use crate::reply::{self, HostReplyRow};
+use crate::reply::{self, Broken, HostReplyRow};
 use crate::request::{self, GuestRequest, GuestRow};
 use crate::transport::CallError;
 
@@ -31,14 +31,14 @@ const ROWS_PER_TURN: usize = 64;
 
 pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Result<Vec<u8>, Fault> {
     check_interface(&*guest.admission, RESOURCE, SERVICE)?;
-    let (request, rows) = request::guest_batch(body)?;
+    let (request, rows) = request::guest_batch(body, guest.settings.batch_max)?;
     call.record.case_id = request.case_id.to_string();
     let model = guest.model_for(&request, rows.len(), call)?;
     if rows.is_empty() {
         return Err(no_rows(&model));
     }
 
-    let packets = packets(guest, &model, &request, &rows);
+    let packets = packets(guest, &model, &request, &rows)?;
     let asked_at = Instant::now();
     let mut asked = pin!(remote::ask(guest, packets, guest.settings.batch_timeout));
     // The calls are on their way before the guest's own part is computed.
@@ -95,19 +95,20 @@ fn packets<'a>(
     model: &'a LoadedModel,
     request: &GuestRequest<'_>,
     rows: &[GuestRow<'_>],
-) -> Vec<(&'a Remote, Packet)> {
+) -> Result<Vec<(&'a Remote, Packet)>, Fault> {
     let envelope = Envelope {
         command: BATCH_COMMAND,
         role_name: &guest.settings.service_role_name,
         case_id: &request.case_id,
         service_id: &request.service_id,
         apply_id: request.apply_id.as_deref(),
+        max_bytes: guest.settings.message_max,
     };
     let hosts = model.remotes.iter().filter(|_| model.plan.needs_hosts());
     hosts
         .map(|host| {
             let body = host_body(model, host, rows);
-            (host, packet::request(&envelope, model, host, body))
+            Ok((host, packet::request(&envelope, model, host, body)?))
         })
         .collect()
 }
@@ -187,15 +188,15 @@ type HostRows<'a> = Vec<(&'a str, HashMap<i32, HostReplyRow<'a>>)>;
 fn host_rows<'a>(bodies: &'a [(&'a str, Bytes)]) -> Result<HostRows<'a>, Fault> {
     let mut hosts = HostRows::with_capacity(bodies.len());
     for (party_id, body) in bodies {
-        let broken = || {
-            tracing::warn!(party_id, "a host's answer to a batch is not readable");
+        let broken = |cause: Broken| {
+            tracing::warn!(party_id, %cause, "a host's answer to a batch is not usable");
             Fault::new(ReturnCode::NET, format!("party id {party_id} remote error"))
         };
-        let reply = reply::read_host_reply(body).ok_or_else(broken)?;
+        let reply = reply::read_host_reply(body).ok_or_else(|| broken(Broken::Answer))?;
         if let Some(fault) = reply.fault() {
             return Err(fault);
         }
-        let rows = reply.rows().ok_or_else(broken)?;
+        let rows = reply.rows().map_err(broken)?;
         hosts.push((
             *party_id,
             rows.into_iter().map(|row| (row.index, row)).collect(),

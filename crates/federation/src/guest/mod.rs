@@ -26,6 +26,10 @@ pub struct GuestSettings {
     pub single_timeout: Duration,
     /// For all hosts of a batch together.
     pub batch_timeout: Duration,
+    /// Rows of a batch; one with more is refused before anything is made of it.
+    pub batch_max: usize,
+    /// Bytes of a packet for a host; hosts refuse larger ones, so they are not sent.
+    pub message_max: usize,
     /// Role in the topics of packets, normally `serving`.
     pub service_role_name: String,
 }

@@ -31,7 +31,9 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
 
     let packet = packet_for(guest, &model, &request, &row);
     let hosts = model.remotes.iter().filter(|_| model.plan.needs_hosts());
-    let packets = hosts.map(|host| (host, packet(host))).collect();
+    let packets = hosts
+        .map(|host| Ok((host, packet(host)?)))
+        .collect::<Result<_, Fault>>()?;
     let asked_at = Instant::now();
     let mut asked = pin!(remote::ask(guest, packets, guest.settings.single_timeout));
     // The calls are on their way before the guest's own part is computed.
@@ -51,13 +53,14 @@ fn packet_for<'a>(
     model: &'a LoadedModel,
     request: &'a GuestRequest<'_>,
     row: &'a GuestRow<'_>,
-) -> impl Fn(&fate_model::Remote) -> Packet + 'a {
+) -> impl Fn(&fate_model::Remote) -> Result<Packet, Fault> + 'a {
     let envelope = Envelope {
         command: SINGLE_COMMAND,
         role_name: &guest.settings.service_role_name,
         case_id: &request.case_id,
         service_id: &request.service_id,
         apply_id: request.apply_id.as_deref(),
+        max_bytes: guest.settings.message_max,
     };
     move |host| packet::request(&envelope, model, host, host_body(row.ids))
 }
@@ -105,6 +108,12 @@ pub(super) fn no_route(party_id: &str) -> Fault {
     Fault::new(ReturnCode::ROUTER, text)
 }
 
+/// Java's text for no parts at all, and whose answer was none.
+fn null_result(party_id: &str, what: &str) -> Fault {
+    let text = format!("remote inference result is null: the answer of host {party_id} {what}");
+    Fault::new(ReturnCode::MERGE, text)
+}
+
 /// Merges the parts of all parties. The text of the last host becomes the answer's, as in Java.
 fn score(
     model: &LoadedModel,
@@ -113,18 +122,26 @@ fn score(
 ) -> Result<Vec<u8>, Fault> {
     let mut message = String::new();
     let mut partials: Vec<(&str, Partial)> = Vec::with_capacity(bodies.len());
+    let mut without_part = None;
     for (party_id, body) in bodies {
         // A host that says nothing readable has no part; the merge then refuses to score without it.
         let Some(reply) = reply::read_host_reply(body) else {
+            without_part.get_or_insert((party_id, "is not a result"));
             continue;
         };
         if let Some(fault) = reply.fault() {
             return Err(fault);
         }
-        if let Some(data) = reply.data() {
-            partials.push((party_id, model.plan.read_partial(party_id, data)?));
+        match reply.data() {
+            Some(data) => partials.push((party_id, model.plan.read_partial(party_id, data)?)),
+            None => {
+                without_part.get_or_insert((party_id, "has no data"));
+            }
         }
         message = reply.message;
+    }
+    if let Some((party_id, what)) = without_part.filter(|_| partials.is_empty()) {
+        return Err(null_result(party_id, what));
     }
     let score = model.plan.merge(local, &partials)?;
     let mut data = b"{".to_vec();

@@ -3,6 +3,7 @@
 mod common_service;
 mod data_transfer;
 mod inference;
+mod metered;
 mod model_content;
 mod model_service;
 
@@ -19,13 +20,16 @@ use tonic::server::NamedService;
 use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity, Stack};
 
 use crate::connections;
 use crate::node::Node;
-use crate::transport::MAX_MESSAGE_BYTES;
+use metered::MeterLayer;
 
-/// Streams of one connection: with the message limit this bounds what a connection can make the server hold.
-const MAX_CONCURRENT_STREAMS: u32 = 256;
+/// Streams of one connection. What all of them hold is bounded by the budget of bytes, see `metered`.
+const MAX_CONCURRENT_STREAMS: u32 = 64;
+/// Health and reflection take names, not data.
+const MAX_NAME_BYTES: usize = 16 << 10;
 
 /// One edge over the shared node; each service is a trait of the generated code on it.
 #[derive(Debug, Clone)]
@@ -60,7 +64,7 @@ impl Health {
 
 /// A server that has been put together but does not listen yet.
 pub(crate) struct GrpcEdge {
-    router: Router,
+    router: Router<Stack<MeterLayer, Identity>>,
 }
 
 impl std::fmt::Debug for GrpcEdge {
@@ -75,6 +79,8 @@ impl GrpcEdge {
         let (reporter, health_server) = tonic_health::server::health_reporter();
         let health = Health { reporter };
         health.set_serving(false).await;
+        let max_bytes = node.config.max_message_bytes;
+        let budget = Arc::clone(&node.held_bytes);
         let edge = Edge { node };
         let v1 = reflection()
             .build_v1()
@@ -89,29 +95,24 @@ impl GrpcEdge {
             .initial_connection_window_size(4 << 20)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .add_service(health_server)
-            .add_service(v1)
-            .add_service(v1alpha)
+            .layer(MeterLayer { budget })
+            .add_service(health_server.max_decoding_message_size(MAX_NAME_BYTES))
+            .add_service(v1.max_decoding_message_size(MAX_NAME_BYTES))
+            .add_service(v1alpha.max_decoding_message_size(MAX_NAME_BYTES))
             .add_service(
-                InferenceServiceServer::new(edge.clone())
-                    .max_decoding_message_size(MAX_MESSAGE_BYTES),
+                InferenceServiceServer::new(edge.clone()).max_decoding_message_size(max_bytes),
             )
             .add_service(
-                DataTransferServiceServer::new(edge.clone())
-                    .max_decoding_message_size(MAX_MESSAGE_BYTES),
+                DataTransferServiceServer::new(edge.clone()).max_decoding_message_size(max_bytes),
             )
-            .add_service(
-                ModelServiceServer::new(edge.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            )
-            .add_service(
-                CommonServiceServer::new(edge).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            );
+            .add_service(ModelServiceServer::new(edge.clone()).max_decoding_message_size(max_bytes))
+            .add_service(CommonServiceServer::new(edge).max_decoding_message_size(max_bytes));
         Ok((Self { router }, health))
     }
 
     /// Serves until `stop` is cancelled and the calls in flight are answered.
     pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let accepted = connections::accept(listener);
+        let accepted = connections::accept_http2(listener);
         let served = self
             .router
             .serve_with_incoming_shutdown(accepted, stop.cancelled_owned())

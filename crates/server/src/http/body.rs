@@ -1,6 +1,4 @@
-//! Receiving a request body: bounded in size, time and number.
-
-use std::time::Duration;
+//! Receiving a request body: bounded in size, in time and by the server's budget of bytes.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -8,15 +6,24 @@ use bytes::{Bytes, BytesMut};
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
 use http_body_util::BodyExt;
+use tokio::time::timeout_at;
 
+use crate::admission::Refused;
 use crate::answers;
+use crate::intake::{Pace, Share};
 use crate::node::Node;
-use crate::transport::MAX_MESSAGE_BYTES;
 
-/// Time for a body to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// A body over the limit is still read this far, so that its sender gets to see the answer.
-const MAX_DISCARDED_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
+/// A body over the limit is still read this many times as far, so that its sender gets to see the answer.
+const DISCARDED_LIMITS: usize = 4;
+/// Room made for a body before anything of it has come.
+const FIRST_BYTES: usize = 64 << 10;
+
+/// A whole body. Its bytes are counted against the budget as long as this lives: until the call is answered.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    _share: Share,
+}
 
 /// Reads a whole body, or says with a return code why not. `service` names the call when it is refused.
 pub(super) async fn receive(
@@ -24,46 +31,59 @@ pub(super) async fn receive(
     service: &str,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Bytes, Fault> {
-    let _permit = node
-        .gates
-        .bodies
-        .try_enter()
-        .map_err(|refused| answers::refusal(refused, service))?;
-    match tokio::time::timeout(BODY_TIMEOUT, read(headers, body)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(param(format!(
-            "request body did not arrive within {} s",
-            BODY_TIMEOUT.as_secs()
-        ))),
+) -> Result<Received, Fault> {
+    if node.gates.is_closed() {
+        return Err(answers::refusal(Refused::Closed, service));
     }
+    let share = node.held_bytes.share();
+    let limit = node.config.max_message_bytes;
+    let bytes = read(&share, limit, service, headers, body).await?;
+    Ok(Received {
+        bytes,
+        _share: share,
+    })
 }
 
-async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Fault> {
+async fn read(
+    share: &Share,
+    limit: usize,
+    service: &str,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<Bytes, Fault> {
     let announced = announced_length(headers).unwrap_or(0);
-    let mut received = BytesMut::with_capacity(announced.min(1 << 20));
-    let mut is_too_large = announced > MAX_MESSAGE_BYTES;
+    let mut received = BytesMut::with_capacity(announced.min(FIRST_BYTES));
+    let mut is_too_large = announced > limit;
     let mut seen = 0usize;
-    while let Some(frame) = body.frame().await {
+    let mut pace = Pace::starts_now();
+    loop {
+        let Ok(frame) = timeout_at(pace.deadline(), body.frame()).await else {
+            return Err(param(pace.too_slow()));
+        };
+        let Some(frame) = frame else {
+            break;
+        };
         let frame = frame.map_err(|error| param(format!("request body is broken off: {error}")))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        seen += data.len();
-        is_too_large |= seen > MAX_MESSAGE_BYTES;
-        if seen > MAX_DISCARDED_BYTES {
+        pace.received(data.len());
+        seen = seen.saturating_add(data.len());
+        is_too_large |= seen > limit;
+        if seen > limit.saturating_mul(DISCARDED_LIMITS) {
             break;
         }
         if is_too_large {
             received = BytesMut::new();
-        } else {
+            share.give_back();
+        } else if share.take(data.len()) {
             received.extend_from_slice(&data);
+        } else {
+            return Err(answers::over_load(service));
         }
     }
     if is_too_large {
-        return Err(param(format!(
-            "request body is larger than {MAX_MESSAGE_BYTES} bytes"
-        )));
+        return Err(param(format!("request body is larger than {limit} bytes")));
     }
     Ok(received.freeze())
 }

@@ -25,7 +25,8 @@ pub(super) async fn batch(State(node): Edge, headers: HeaderMap, body: Body) -> 
 
 async fn plain(node: &Node, shape: Shape, headers: &HeaderMap, body: Body) -> Response {
     let answer = match body::receive(node, service_of(shape), headers, body).await {
-        Ok(body) => infer(node, shape, body).await,
+        // What was received is held until its answer is there.
+        Ok(received) => infer(node, shape, received.bytes.clone()).await,
         Err(fault) => failed_reply(shape, &fault),
     };
     json_response(StatusCode::OK, answer)
@@ -53,7 +54,7 @@ pub(super) async fn federation(
             return json_response(StatusCode::OK, client_answer(answer));
         }
     };
-    match flattened(&received, case_id(&head.headers)) {
+    match flattened(&received.bytes, case_id(&head.headers)) {
         Some(request) => {
             let answer = infer(&node, shape, request.into()).await;
             json_response(StatusCode::OK, client_answer(answer))

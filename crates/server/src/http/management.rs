@@ -138,7 +138,7 @@ impl Call {
             Ok(received) => received,
             Err(fault) => return self.error(StatusCode::BAD_REQUEST, &fault.message),
         };
-        let parameters = match serde_json::from_slice(&received) {
+        let parameters = match serde_json::from_slice(&received.bytes) {
             Ok(parameters) => parameters,
             Err(error) => return self.error(StatusCode::BAD_REQUEST, &error.to_string()),
         };

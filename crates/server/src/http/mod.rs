@@ -9,6 +9,7 @@ mod management;
 mod raw_object;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -24,14 +25,14 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::util::MapRequest;
 
-use crate::connections;
+use crate::connections::{self, Places};
 use crate::node::Node;
 
-/// Time for a request's head to arrive, and for an idle connection to be used again.
+/// Time for a request's head to arrive, and for an idle connection to be used again. The first head of a connection
+/// has less, [`connections::FIRST_WORDS_TIMEOUT`].
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Connections held at the same time; one more is closed at once.
-const MAX_CONNECTIONS: usize = 4096;
 
 type Edge = State<Arc<Node>>;
 
@@ -63,7 +64,8 @@ fn routes(node: Arc<Node>) -> Router {
 
 /// Serves until `stop` is cancelled and the calls in flight are answered.
 pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>, stop: CancellationToken) {
-    let service = TowerToHyperService::new(routes(node));
+    let routes = routes(node);
+    let mut places = Places::new("HTTP");
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
@@ -75,9 +77,12 @@ pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>, stop: Cancella
             connection = connections::next(&listener) => connection,
             () = stop.cancelled() => break,
         };
-        if open.len() < MAX_CONNECTIONS {
-            let (builder, service, stop) = (builder.clone(), service.clone(), stop.clone());
-            open.spawn(serve_connection(builder, connection, service, stop));
+        if let Some(place) = places.take() {
+            let (builder, routes, stop) = (builder.clone(), routes.clone(), stop.clone());
+            open.spawn(async move {
+                serve_connection(builder, connection, routes, stop).await;
+                drop(place);
+            });
         }
     }
     drop(listener);
@@ -88,12 +93,15 @@ pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>, stop: Cancella
 async fn serve_connection(
     builder: auto::Builder<TokioExecutor>,
     connection: TcpStream,
-    service: TowerToHyperService<Router>,
+    routes: Router,
     stop: CancellationToken,
 ) {
+    let (asked, has_asked) = first_request();
+    let service = TowerToHyperService::new(MapRequest::new(routes, asked));
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(connection), service));
     let outcome = tokio::select! {
         outcome = served.as_mut() => outcome,
+        () = silence(has_asked) => return,
         () = stop.cancelled() => {
             served.as_mut().graceful_shutdown();
             served.await
@@ -101,6 +109,30 @@ async fn serve_connection(
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}
+
+type HyperRequest = axum::http::Request<hyper::body::Incoming>;
+
+/// A layer that tells the other end when the first request has come.
+fn first_request() -> (
+    impl Fn(HyperRequest) -> HyperRequest + Clone,
+    Arc<AtomicBool>,
+) {
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&has_asked);
+    let asked = move |request| {
+        seen.store(true, Ordering::Relaxed);
+        request
+    };
+    (asked, has_asked)
+}
+
+/// Ends when the first request has not come in time, and else never.
+async fn silence(has_asked: Arc<AtomicBool>) {
+    tokio::time::sleep(connections::FIRST_WORDS_TIMEOUT).await;
+    if has_asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -115,6 +115,32 @@ async fn rows_that_differ_only_at_the_host_have_scores_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_guest_refuses_what_no_host_would_take() {
+    let host = FalseHost::start(Manner::Fails).await;
+    let guest = guest_of(host.address, &[("batch.inference.guest.max", "3")]).await;
+    let answer = guest
+        .infer_batch(r#"{"serviceId":"lr-test","batchDataList":[{},{},{},{}]}"#)
+        .await;
+    assert_eq!(
+        (&answer["retcode"], &answer["retmsg"]),
+        (&Value::from(100), &Value::from("batch size is big than 3"))
+    );
+    // Under the limit of the request, over that of the message that would come of it.
+    let id = "y".repeat((32 << 20) - 1024);
+    let body = format!(
+        r#"{{"serviceId":"lr-test","batchDataList":[{{"sendToRemoteFeatureData":{{"id":"{id}"}}}}]}}"#
+    );
+    let answer: Value = json(&guest.infer_batch_text(body.as_bytes()).await);
+    assert_eq!(answer["retcode"], 100, "{}", answer["retmsg"]);
+    let text = answer["retmsg"].as_str().unwrap();
+    assert!(
+        text.starts_with("the request is too large: its message to host 10000"),
+        "{text}"
+    );
+    assert!(host.asked.lock().is_empty());
+}
+
+#[tokio::test]
 async fn health_and_reflection() {
     let pair = pair(&[], &[]).await;
     let mut health = HealthClient::new(channel(pair.guest.grpc()).await);

@@ -116,6 +116,7 @@ pub(crate) fn buffers(role: &str) -> BTreeMap<String, Vec<u8>> {
         ..DataIoParam::default()
     };
     let lr_meta = LrModelMeta {
+        penalty: "L1".into(),
         fit_intercept: role == "guest",
         ..LrModelMeta::default()
     };

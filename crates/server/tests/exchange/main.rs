@@ -6,6 +6,7 @@ mod cluster;
 mod edges;
 mod example;
 mod false_host;
+mod floods;
 mod hostile;
 mod silent_hosts;
 mod vectors;

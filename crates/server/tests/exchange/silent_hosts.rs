@@ -36,13 +36,15 @@ fn assert_failed(answer: &Value, code: i32, text: &str, given: &str) {
 
 #[tokio::test]
 async fn nonsense_to_a_single_call_is_never_a_score() {
-    let null = "remote inference result is null";
+    let no_result = "remote inference result is null: the answer of host 10000 is not a result";
+    let no_data = "remote inference result is null: the answer of host 10000 has no data";
     for (body, code, text) in [
-        ("", 108, null),
-        ("nonsense", 108, null),
-        ("[]", 108, null),
-        (r#"{"retcode":0}"#, 108, null),
-        (r#"{"retcode":0,"data":null}"#, 108, null),
+        ("", 108, no_result),
+        ("nonsense", 108, no_result),
+        ("[]", 108, no_result),
+        (r#"{"retcode":"x","data":{}}"#, 108, no_result),
+        (r#"{"retcode":0}"#, 108, no_data),
+        (r#"{"retcode":0,"data":null}"#, 108, no_data),
         (
             r#"{"retcode":0,"data":{}}"#,
             108,
@@ -160,6 +162,45 @@ async fn a_batch_that_a_host_refuses_or_garbles_fails_whole() {
         ),
     ] {
         assert_failed(&batch(says(body)).await, code, text, body);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_could_be_anothers_is_never_scored() {
+    let row = |index: &str| format!(r#"{{{index}"data":{{"hetero_lr_0":{{"score":1.0}}}}}}"#);
+    let list = |first: &str, second: &str| {
+        format!(
+            r#"{{"retcode":0,"batchDataList":[{},{}]}}"#,
+            row(first),
+            row(second)
+        )
+    };
+    let map = |first: &str, second: &str| {
+        let (row, other) = (row(""), row(r#""index":1,"#));
+        format!(
+            r#"{{"retcode":0,"singleInferenceResultMap":{{"{first}":{row},"{second}":{other}}}}}"#
+        )
+    };
+    for (body, is_scored) in [
+        (list(r#""index":0,"#, r#""index":1,"#), true),
+        (list(r#""index":0,"#, r#""index":0,"#), false),
+        (list(r#""index":1,"#, ""), false),
+        (map("0", "1"), true),
+        (map("0", "00"), false),
+        (map("1", "1"), false),
+        (map("1", "0"), false),
+    ] {
+        let answer = batch(Manner::Says(body.clone())).await;
+        if is_scored {
+            let rows = answer["batchDataList"].as_array().unwrap();
+            assert!(
+                rows.iter().all(|row| row["data"]["score"].is_f64()),
+                "{body}: {answer}"
+            );
+            assert_eq!(rows.len(), 2);
+        } else {
+            assert_failed(&answer, 105, "party id 10000 remote error", &body);
+        }
     }
 }
 

@@ -1,0 +1,141 @@
+//! What unanswered requests may make the server hold, gRPC and HTTP together: a budget of bytes, and a pace at which a
+//! body has to arrive, so that nobody holds the budget with bodies that never end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Time for a whole body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time in which a body may make no progress at all.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that have to arrive in a second, on average, once the patience is used up.
+const BYTES_PER_SECOND: u64 = 1024;
+
+/// Bytes of requests that may be held at the same time, each from its arrival until the request is answered.
+///
+/// A buffer that grows may be twice as large as the bytes in it, and a parsed request has parts of its own besides: the
+/// memory really used stays within a small multiple.
+#[derive(Debug)]
+pub(crate) struct ByteBudget {
+    limit: usize,
+    held: AtomicUsize,
+}
+
+impl ByteBudget {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            held: AtomicUsize::new(0),
+        })
+    }
+
+    /// The share of one request, empty at first.
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
+        Share {
+            budget: Arc::clone(self),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let sum = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.held
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, sum)
+            .is_ok()
+    }
+}
+
+/// The bytes that one request holds; dropping it gives them back.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Arc<ByteBudget>,
+    bytes: AtomicUsize,
+}
+
+impl Share {
+    /// Takes more bytes; false, and nothing is taken, when the budget has not got them.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        let is_taken = self.budget.take(bytes);
+        if is_taken {
+            self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        }
+        is_taken
+    }
+
+    pub(crate) fn give_back(&self) {
+        let bytes = self.bytes.swap(0, Ordering::SeqCst);
+        self.budget.held.fetch_sub(bytes, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// How a body arrives.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    started: Instant,
+    received: u64,
+}
+
+impl Pace {
+    pub(crate) fn starts_now() -> Self {
+        Self {
+            started: Instant::now(),
+            received: 0,
+        }
+    }
+
+    pub(crate) fn received(&mut self, bytes: usize) {
+        self.received += bytes as u64;
+    }
+
+    /// Until when more must have arrived.
+    pub(crate) fn deadline(&self) -> Instant {
+        let earned = Duration::from_secs(self.received / BYTES_PER_SECOND);
+        self.started + earned.clamp(PATIENCE, BODY_TIMEOUT)
+    }
+
+    /// What a peer is told that is too slow.
+    pub(crate) fn too_slow(&self) -> String {
+        format!(
+            "request body did not arrive in time: {} bytes in {} s",
+            self.received,
+            self.started.elapsed().as_secs()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_takes_no_more_than_there_is_and_gives_all_back() {
+        let budget = ByteBudget::new(100);
+        let (first, second) = (budget.share(), budget.share());
+        assert!(first.take(60) && second.take(30) && first.take(10));
+        assert!(!second.take(1) && !second.take(usize::MAX));
+        drop(first);
+        assert!(second.take(70));
+        assert!(!budget.share().take(1));
+        second.give_back();
+        assert!(budget.share().take(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_earns_time_with_what_arrives() {
+        let mut pace = Pace::starts_now();
+        let since_start = |pace: &Pace| (pace.deadline() - pace.started).as_secs();
+        for (bytes, expected) in [(0, 5), (5 << 10, 5), (5 << 10, 10), (1 << 20, 30)] {
+            pace.received(bytes);
+            assert_eq!(since_start(&pace), expected, "{}", pace.received);
+        }
+    }
+}
