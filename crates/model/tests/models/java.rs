@@ -50,7 +50,8 @@ pub(crate) fn bind_store(root: RootMap, bindings: &[(&str, &str)]) -> Vec<u8> {
     let mut stream = JavaStream::new(root);
     for (service_id, key) in bindings {
         stream.text(service_id);
-        stream.text(key);
+        // As after a restart of Java: what was one text in the file it read is one object.
+        stream.shared(&format!("model {key}"), key);
     }
     stream.end()
 }

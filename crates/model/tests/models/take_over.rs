@@ -77,7 +77,10 @@ fn write_java_folder(fate: &Path, root: RootMap, age: Age, edit: impl Fn(&mut Ve
         load_store(root, age, &models),
     )
     .unwrap();
-    let bindings = [("lr-test", guest.key.store_name())];
+    let bindings = [
+        ("lr-test", guest.key.store_name()),
+        ("second", guest.key.store_name()),
+    ];
     let bindings: Vec<(&str, &str)> = bindings
         .iter()
         .map(|(id, key)| (*id, key.as_str()))
@@ -177,7 +180,7 @@ async fn a_java_folder_is_taken_over_and_left_untouched() {
         let taken = report.take_over.unwrap();
         assert_eq!(
             (taken.models, taken.bindings, report.models, report.bindings),
-            (2, 1, 2, 1)
+            (2, 2, 2, 2)
         );
         check_lr_plain(&models, age);
         assert_eq!(files(&fate), before);
@@ -198,6 +201,7 @@ fn check_lr_plain(models: &Models, age: Age) {
         panic!("not bound")
     };
     assert_eq!(bound.key, guest.key);
+    assert_eq!(published.service_ids(&guest.key), ["lr-test", "second"]);
     assert_eq!(
         (bound.role, bound.party_id.as_str(), bound.loaded_at_ms),
         (Role::Guest, "9999", 1597051900508)
@@ -231,6 +235,8 @@ async fn what_a_java_node_adds_to_its_entries_does_not_matter() {
         let fate = folder.path().join(".fate");
         write_java_folder(&fate, root, Age::Current, |models| {
             models[0].resource_address = Some("127.0.0.1:9380".to_owned());
+            // The host first: the guest's role is then a reference to that of the host's stub.
+            models.reverse();
             for model in models {
                 model.origin = Origin::Fetch;
                 model.allow_qps = Some(2.5);
@@ -241,7 +247,7 @@ async fn what_a_java_node_adds_to_its_entries_does_not_matter() {
         let before = files(&fate);
         let (models, report) = Models::open(settings).await.unwrap();
         assert_eq!(report.failures, []);
-        assert_eq!((report.models, report.bindings), (2, 1));
+        assert_eq!((report.models, report.bindings), (2, 2));
         check_lr_plain(&models, Age::Current);
         assert_eq!(files(&fate), before);
     }
