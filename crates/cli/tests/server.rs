@@ -234,3 +234,18 @@ fn a_silent_server_does_not_hold_the_command() {
         );
     }
 }
+
+#[test]
+fn what_is_no_file_is_not_read_without_end() {
+    let infer = ["infer", "--address", "127.0.0.1:1", "--service-id", "s"];
+    for arguments in [
+        &["server", "--config", "/dev/zero"][..],
+        &[&infer[..], &["-f", "/dev/zero"]].concat(),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        let text = stderr(&output);
+        assert!(text.contains("/dev/zero"), "{text}");
+        assert!(text.contains("not a regular file"), "{text}");
+    }
+}

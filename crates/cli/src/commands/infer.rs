@@ -1,7 +1,7 @@
 //! `fate-serving infer`: one request from a file to a running guest.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,13 +83,28 @@ fn request(path: &Path, service_id: &str) -> Result<Bytes, Failure> {
     Ok(serde_json::to_vec(&members).context("request")?.into())
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+/// Twice what a server reads unless told otherwise.
+const MAX_REQUEST_BYTES: u64 = 64 << 20;
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     if path == Path::new("-") {
-        let mut text = Vec::new();
-        std::io::stdin().read_to_end(&mut text)?;
-        return Ok(text);
+        return read_bounded(io::stdin().lock());
     }
-    std::fs::read(path)
+    // Before it is opened: opening a pipe waits for its writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    read_bounded(std::fs::File::open(path)?)
+}
+
+fn read_bounded(source: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    source.take(MAX_REQUEST_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_REQUEST_BYTES {
+        let cause = format!("it is larger than {MAX_REQUEST_BYTES} bytes");
+        return Err(io::Error::other(cause));
+    }
+    Ok(text)
 }
 
 async fn send(args: Args, body: Bytes) -> anyhow::Result<Bytes> {
