@@ -15,9 +15,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Request, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{any, get, post};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -96,7 +97,7 @@ async fn serve_connection(
     routes: Router,
     stop: CancellationToken,
 ) {
-    let (asked, has_asked) = first_request();
+    let (asked, has_asked) = first_request::<Incoming>();
     let service = TowerToHyperService::new(MapRequest::new(routes, asked));
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(connection), service));
     let outcome = tokio::select! {
@@ -112,13 +113,8 @@ async fn serve_connection(
     }
 }
 
-type HyperRequest = axum::http::Request<hyper::body::Incoming>;
-
 /// A layer that tells the other end when the first request has come.
-fn first_request() -> (
-    impl Fn(HyperRequest) -> HyperRequest + Clone,
-    Arc<AtomicBool>,
-) {
+fn first_request<B>() -> (impl Fn(Request<B>) -> Request<B> + Clone, Arc<AtomicBool>) {
     let has_asked = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&has_asked);
     let asked = move |request| {
@@ -201,4 +197,20 @@ pub(crate) fn now_ms() -> i64 {
     since.map_or(0, |since| {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_connection_without_a_request_is_given_up() {
+        let limit = connections::FIRST_WORDS_TIMEOUT * 2;
+        let (asked, has_asked) = first_request::<()>();
+        let given_up = tokio::time::timeout(limit, silence(Arc::clone(&has_asked))).await;
+        assert!(given_up.is_ok());
+        asked(Request::new(()));
+        let given_up = tokio::time::timeout(limit, silence(has_asked)).await;
+        assert!(given_up.is_err());
+    }
 }
