@@ -40,6 +40,11 @@ impl ByteBudget {
         }
     }
 
+    /// Bytes held at the moment.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let sum = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
         self.held

@@ -149,6 +149,7 @@ async fn ready(State(node): Edge) -> Response {
         "ready": is_ready,
         "models": node.models.snapshot().models().count(),
         "inFlight": node.gates.in_flight(),
+        "heldBytes": node.held_bytes.held(),
     });
     json_response(status, text.to_string().into_bytes())
 }

@@ -50,6 +50,17 @@ async fn half_a_post(address: SocketAddr) -> TcpStream {
     connection
 }
 
+/// Waits until the node has read, or given back, so many bytes.
+async fn until_held(node: &Node, bytes: u64) {
+    loop {
+        let (_, answer) = http(node.http(), "GET /ready", b"").await;
+        let ready: Value = serde_json::from_str(&answer).unwrap();
+        if ready["heldBytes"] == bytes {
+            return;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_message_over_the_limit_is_refused_on_both_edges() {
     let node = Node::start(LIMITS).await;
@@ -65,19 +76,15 @@ async fn a_message_over_the_limit_is_refused_on_both_edges() {
 async fn bodies_held_by_others_are_124_and_small_requests_are_served() {
     let node = Node::start(LIMITS).await;
     let holder = half_a_post(node.http()).await;
-    // The node reads the half body while this asks.
-    let refused = loop {
-        let answer = post(&node, 400_000).await;
-        if answer["retcode"] != 104 {
-            break answer;
-        }
-    };
+    until_held(&node, 800_000).await;
+    let refused = post(&node, 400_000).await;
     assert_eq!(refused["retcode"], 124, "{refused}");
     assert_eq!(grpc_code(&node, 400_000).await, Code::ResourceExhausted);
     assert_eq!(post(&node, 1000).await["retcode"], 104);
     assert_eq!(grpc_code(&node, 1000).await, Code::Ok);
     drop(holder);
-    while post(&node, 400_000).await["retcode"] != 104 {}
+    until_held(&node, 0).await;
+    assert_eq!(post(&node, 400_000).await["retcode"], 104);
     assert_eq!(grpc_code(&node, 400_000).await, Code::Ok);
 }
 
