@@ -71,11 +71,15 @@ fn column(random: &mut Random, name: String) -> Column {
 }
 
 fn party(random: &mut Random, index: usize) -> Party {
-    let columns = 1 + random.below(8);
+    let mut columns: Vec<Column> = (0..1 + random.below(8))
+        .map(|c| column(random, format!("p{index}c{c}")))
+        .collect();
+    // FATE trains no model without features.
+    if columns.iter().all(|column| !column.is_selected) {
+        columns[0].is_selected = true;
+    }
     Party {
-        columns: (0..columns)
-            .map(|c| column(random, format!("p{index}c{c}")))
-            .collect(),
+        columns,
         is_min_max: random.chance(50),
         is_woe: index == 0 && random.chance(50),
         intercept: if index == 0 { random.unit() } else { 0.0 },
