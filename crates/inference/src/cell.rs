@@ -27,12 +27,14 @@ pub enum Cell<'a> {
 /// How a number was written, as far as anybody asks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Spelling<'a> {
-    /// A JSON number token, or numeric text of an offline table.
+    /// A JSON number token.
     Token(&'a str),
     /// A double from a feature source or from arithmetic; prints as Java's `Double.toString`.
     Double,
     /// An integer made by a component (a bin index).
     Integer,
+    /// Text with a number in it (a replacement value): prints as it stands, `1.50`.
+    Text(&'a str),
 }
 
 impl Cell<'_> {
@@ -60,6 +62,7 @@ impl Cell<'_> {
             Cell::Text(text) => Some(Cow::Borrowed(text)),
             Cell::ImplicitZero => Some("0".into()),
             Cell::Number(value, Spelling::Token(token)) => Some(java_token_text(*value, token)),
+            Cell::Number(_, Spelling::Text(text)) => Some(Cow::Borrowed(text)),
             Cell::Number(value, Spelling::Double) => Some(double_to_string(*value).into()),
             Cell::Number(value, Spelling::Integer) => Some(format!("{value:.0}").into()),
         }
@@ -115,6 +118,7 @@ mod tests {
             (token("-0"), "0"),
             (Cell::double(1e-5), "1.0E-5"),
             (Cell::Number(3.0, Spelling::Integer), "3"),
+            (Cell::Number(1.5, Spelling::Text("1.50")), "1.50"),
             (Cell::Bool(true), "true"),
         ] {
             assert_eq!(cell.text().unwrap(), text);

@@ -26,14 +26,14 @@ impl Score {
 
     /// A number per class, and the class of the first largest one.
     pub(crate) fn classes(values: Vec<f64>, classes: &[Box<str>]) -> Self {
-        let mut best = 0;
-        for (index, value) in values.iter().enumerate() {
-            if *value > values[best] {
-                best = index;
-            }
-        }
+        let best = first_largest(&values);
+        Score::labelled(values, classes, best)
+    }
+
+    /// A number per class, and the class at `label`.
+    pub(crate) fn labelled(values: Vec<f64>, classes: &[Box<str>], label: usize) -> Self {
         Score {
-            label: classes.get(best).cloned(),
+            label: classes.get(label).cloned(),
             values: Values::Many(values),
         }
     }
@@ -64,6 +64,17 @@ impl Score {
             let _ = serde_json::to_writer(out, &**label);
         }
     }
+}
+
+/// Position of the first largest number.
+pub(crate) fn first_largest(values: &[f64]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = index;
+        }
+    }
+    best
 }
 
 /// A JSON list of doubles.

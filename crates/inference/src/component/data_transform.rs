@@ -129,10 +129,10 @@ impl Replacement {
             .collect()
     }
 
-    /// Numeric text keeps its spelling, so that a one-hot encoder behind it still sees `1` and not `1.0`.
+    /// Java puts the text itself into the row: outlier tokens and one-hot categories are compared with its spelling.
     fn cell(&self) -> Cell<'_> {
         match self.number {
-            Some(value) => Cell::Number(value, Spelling::Token(&self.text)),
+            Some(value) => Cell::Number(value, Spelling::Text(&self.text)),
             None => Cell::Text(self.text.as_ref().into()),
         }
     }

@@ -52,7 +52,7 @@ impl Sentinels {
         self.numbers
             .iter()
             .any(|number| number.to_bits() == value.to_bits() || *number == value)
-            || matches!(spelling, Spelling::Token(token) if self.has_text(token))
+            || matches!(spelling, Spelling::Token(text) | Spelling::Text(text) if self.has_text(text))
     }
 
     /// Printing a double is dear; no token can match it unless one parses to the same number.

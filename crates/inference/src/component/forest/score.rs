@@ -9,6 +9,7 @@ use super::{Node, Trees};
 use crate::{
     Refusal, Score,
     component::{Context, Source, linear::sigmoid},
+    merge::first_largest,
 };
 
 /// What every leaf adds, learning rate included: `width` numbers by node position.
@@ -75,10 +76,12 @@ fn check_leaf(source: &Source<'_>, weights: &[f64], width: usize) -> Result<(), 
 pub(super) enum Scoring {
     /// Sigmoid of the sum; the initial score of binary models is always 0 in FATE and never added.
     Binary,
-    /// Tree `t` adds to class `t % dim`; softmax.
+    /// Tree `t` adds to class `t % dim`; softmax. The label is that of the largest probability offline, of the largest
+    /// sum in Java: sums that differ in their last digit have equal probabilities.
     Classes {
         init: Vec<f64>,
         classes: Vec<Box<str>>,
+        java: bool,
     },
     /// Every leaf adds to every class; softmax.
     MultiOutput {
@@ -147,6 +150,7 @@ impl Scoring {
                 Ok(Scoring::Classes {
                     init: param.init_score[..dim].to_vec(),
                     classes,
+                    java: context.java(),
                 })
             }
         }
@@ -221,12 +225,20 @@ impl Scoring {
                 let value = sum(*init);
                 finite(if *exponential { value.exp() } else { value }).map(Score::one)
             }
-            Scoring::Classes { init, classes } => {
+            Scoring::Classes {
+                init,
+                classes,
+                java,
+            } => {
                 let mut sums = vec![0.0; init.len()];
                 for (tree, &leaf) in reached.iter().enumerate() {
                     sums[tree % init.len()] += leaves.at(leaf)[0];
                 }
-                Ok(Score::classes(softmax(sums, init)?, classes))
+                add_initial(&mut sums, init);
+                let probabilities = softmax(&sums)?;
+                let ranks = if *java { &sums } else { &probabilities };
+                let best = first_largest(ranks);
+                Ok(Score::labelled(probabilities, classes, best))
             }
             Scoring::MultiOutput { init, classes } => {
                 let mut sums = vec![0.0; init.len()];
@@ -235,23 +247,27 @@ impl Scoring {
                         .zip(leaves.at(leaf))
                         .for_each(|(sum, weight)| *sum += weight);
                 }
-                Ok(Score::classes(softmax(sums, init)?, classes))
+                add_initial(&mut sums, init);
+                Ok(Score::classes(softmax(&sums)?, classes))
             }
         }
     }
 }
 
-/// `exp(z_i - max)` over their sum, added in class order.
-fn softmax(mut sums: Vec<f64>, init: &[f64]) -> Result<Vec<f64>, Fault> {
+fn add_initial(sums: &mut [f64], init: &[f64]) {
     sums.iter_mut()
         .zip(init)
         .for_each(|(sum, init)| *sum += init);
+}
+
+/// `exp(z_i - max)` over their sum, added in class order.
+fn softmax(sums: &[f64]) -> Result<Vec<f64>, Fault> {
     let max = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    sums.iter_mut().for_each(|sum| *sum = (*sum - max).exp());
-    let total: f64 = sums.iter().sum();
-    sums.iter_mut().for_each(|sum| *sum /= total);
+    let mut shares: Vec<f64> = sums.iter().map(|sum| (sum - max).exp()).collect();
+    let total: f64 = shares.iter().sum();
+    shares.iter_mut().for_each(|share| *share /= total);
     finite(total)?;
-    Ok(sums)
+    Ok(shares)
 }
 
 fn finite(value: f64) -> Result<f64, Fault> {
@@ -262,4 +278,28 @@ fn finite(value: f64) -> Result<f64, Fault> {
         ));
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sums that differ in their last digit have equal probabilities; which of them names the label depends.
+    #[test]
+    fn the_label_is_that_of_the_largest_probability_offline_and_of_the_largest_sum_in_java() {
+        let leaves = Leaves {
+            width: 1,
+            weights: vec![0.2, 0.2_f64.next_up(), 0.1],
+        };
+        for (java, label) in [(false, "a"), (true, "b")] {
+            let scoring = Scoring::Classes {
+                init: vec![0.0; 3],
+                classes: ["a", "b", "c"].map(Into::into).to_vec(),
+                java,
+            };
+            let score = scoring.score(&leaves, &[0, 1, 2]).unwrap();
+            assert_eq!(score.scores()[0], score.scores()[1]);
+            assert_eq!(score.label(), Some(label));
+        }
+    }
 }

@@ -1,0 +1,376 @@
+//! SecureBoost (contract 02 A11; B2 rows 1 to 5 and 17): random forests of all parties, and a walk down the tree that
+//! they share, as if one party held it.
+
+use fate_inference::Semantics;
+use fate_proto::buffer::{
+    BoostingTreeModelMeta, BoostingTreeModelParam, DecisionTreeModelMeta, DecisionTreeModelParam,
+    NodeParam, ObjectiveMeta,
+};
+
+use crate::{
+    Expected, Model,
+    dice::Dice,
+    party::{Component, GUEST, host_id},
+    table::Table,
+    values::{Row, Value, columns, is_missing, random_row},
+};
+
+const VERSIONS: [&str; 4] = ["1.11.4", "", "1.6.1", "1.4.6"];
+const SLACK: f64 = 1e-8;
+
+#[derive(Debug)]
+pub(crate) struct Forest {
+    version: &'static str,
+    parties: Vec<Party>,
+    trees: Vec<Tree>,
+    learning_rate: f64,
+    kind: Kind,
+    use_missing: bool,
+    zero_as_missing: bool,
+}
+
+#[derive(Debug)]
+struct Party {
+    columns: Vec<String>,
+    table: Option<Table>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Binary,
+    Classes(Vec<f64>),
+    Regression { init: f64, objective: &'static str },
+}
+
+#[derive(Debug, Clone)]
+enum Tree {
+    Leaf(f64),
+    Split(Box<Split>),
+}
+
+#[derive(Debug, Clone)]
+struct Split {
+    /// 0 is the guest.
+    party: usize,
+    feature: usize,
+    at: f64,
+    missing_dir: Option<i32>,
+    left: Tree,
+    right: Tree,
+}
+
+impl Forest {
+    pub(crate) fn random(dice: &mut Dice<'_>) -> Self {
+        let parties = 2 + dice.below(2);
+        let parties: Vec<Party> = (0..parties).map(|_| Party::random(dice)).collect();
+        let kind = match dice.below(4) {
+            0 => Kind::Binary,
+            1 | 2 => Kind::Classes(
+                (0..3 + dice.below(2))
+                    .map(|_| dice.hundredths() / 10.0)
+                    .collect(),
+            ),
+            _ => Kind::Regression {
+                init: dice.hundredths(),
+                objective: dice.pick(&["lse", "huber", "tweedie"]),
+            },
+        };
+        let rounds = 1 + dice.below(3);
+        let trees = match &kind {
+            Kind::Classes(init) => rounds * init.len(),
+            _ => rounds,
+        };
+        let trees = (0..trees)
+            .map(|_| Tree::random(dice, &parties, 3))
+            .collect();
+        Forest {
+            version: dice.pick(&VERSIONS),
+            parties,
+            trees,
+            learning_rate: dice.pick(&[0.3, 0.1, 1.0]),
+            kind,
+            use_missing: dice.chance(60),
+            zero_as_missing: dice.chance(40),
+        }
+    }
+
+    /// Split values.
+    fn interesting(&self) -> Vec<f64> {
+        let mut values = Vec::new();
+        let mut collect = |split: &Split| values.push(split.at);
+        self.trees.iter().for_each(|tree| tree.each(&mut collect));
+        values
+    }
+
+    fn components_of(&self, party: usize) -> Vec<Component> {
+        let model = match party {
+            0 => "HeteroSecureBoostingTreeGuest",
+            _ => "HeteroSecureBoostingTreeHost",
+        };
+        let table = self.parties[party].table.as_ref().map(Table::component);
+        let model = Component::new(model, &self.meta(), &self.param(party));
+        table.into_iter().chain([model]).collect()
+    }
+
+    fn meta(&self) -> BoostingTreeModelMeta {
+        let objective = match &self.kind {
+            Kind::Regression { objective, .. } => *objective,
+            _ => "cross_entropy",
+        };
+        BoostingTreeModelMeta {
+            tree_meta: Some(DecisionTreeModelMeta {
+                use_missing: self.use_missing,
+                zero_as_missing: self.zero_as_missing,
+                ..Default::default()
+            }),
+            objective_meta: Some(ObjectiveMeta {
+                objective: objective.to_owned(),
+                param: Vec::new(),
+            }),
+            learning_rate: self.learning_rate,
+            ..Default::default()
+        }
+    }
+
+    /// What one party has of the model.
+    fn param(&self, party: usize) -> BoostingTreeModelParam {
+        let names = self.parties[party].columns.iter().cloned();
+        let (init_score, classes) = match &self.kind {
+            // A binary model's initial score is not added.
+            Kind::Binary => (vec![7.0], vec!["0".to_owned(), "1".to_owned()]),
+            Kind::Classes(init) => (init.clone(), (0..init.len()).map(class_name).collect()),
+            Kind::Regression { init, .. } => (vec![*init], Vec::new()),
+        };
+        BoostingTreeModelParam {
+            tree_num: self.trees.len() as i32,
+            trees: self.trees.iter().map(|tree| tree.param(party)).collect(),
+            tree_dim: if classes.len() > 2 {
+                classes.len() as i32
+            } else {
+                1
+            },
+            init_score,
+            num_classes: classes.len() as i32,
+            classes,
+            feature_name_fid_mapping: (0..).zip(names).collect(),
+            ..Default::default()
+        }
+    }
+
+    /// A host decides all its nodes, so that one bad value anywhere fails it; the guest looks at what it passes.
+    fn hosts_can_decide(&self, rows: &[Row], semantics: Semantics) -> Option<()> {
+        let mut all_can = true;
+        for tree in &self.trees {
+            tree.each(&mut |split| {
+                all_can &= split.party == 0 || self.goes_left(split, rows, semantics).is_some();
+            });
+        }
+        all_can.then_some(())
+    }
+
+    fn leaf(&self, tree: &Tree, rows: &[Row], semantics: Semantics) -> Option<f64> {
+        match tree {
+            Tree::Leaf(weight) => Some(*weight),
+            Tree::Split(split) if self.goes_left(split, rows, semantics)? => {
+                self.leaf(&split.left, rows, semantics)
+            }
+            Tree::Split(split) => self.leaf(&split.right, rows, semantics),
+        }
+    }
+
+    fn goes_left(&self, split: &Split, rows: &[Row], semantics: Semantics) -> Option<bool> {
+        let name = &self.parties[split.party].columns[split.feature];
+        let value = rows[split.party].get(name);
+        match semantics {
+            Semantics::Java => match value {
+                None => Some(!matches!(split.missing_dir, None | Some(1))),
+                Some(value) => Some(value.number()? <= split.at + SLACK),
+            },
+            Semantics::Fate => self.goes_left_offline(split, value),
+        }
+    }
+
+    fn goes_left_offline(&self, split: &Split, value: Option<&Value>) -> Option<bool> {
+        let missing = Some(split.missing_dir == Some(-1));
+        if is_missing(value) {
+            return missing;
+        }
+        let number = value?.number()?;
+        // Rows are sparse vectors offline: small values are not there.
+        let is_zero = number.abs() < SLACK;
+        if number.is_nan() || (is_zero && self.use_missing && self.zero_as_missing) {
+            return missing;
+        }
+        let slack = match (self.version, split.party) {
+            ("1.4.6", _) => 0.0,
+            ("1.6.1", host) if host > 0 => 0.0,
+            _ => SLACK,
+        };
+        Some(if is_zero { 0.0 } else { number } <= split.at + slack)
+    }
+
+    fn output(&self, leaves: &[f64], semantics: Semantics) -> (Vec<f64>, Option<String>) {
+        match &self.kind {
+            Kind::Binary => {
+                let sum: f64 = leaves.iter().sum();
+                (vec![1.0 / (1.0 + (-sum).exp())], None)
+            }
+            Kind::Regression { init, objective } => {
+                let sum = leaves.iter().fold(*init, |sum, leaf| sum + leaf);
+                let is_power = *objective == "tweedie" && semantics == Semantics::Fate;
+                (vec![if is_power { sum.exp() } else { sum }], None)
+            }
+            Kind::Classes(init) => {
+                let mut sums = vec![0.0; init.len()];
+                for (tree, leaf) in leaves.iter().enumerate() {
+                    sums[tree % init.len()] += leaf;
+                }
+                let sums: Vec<f64> = sums
+                    .iter()
+                    .zip(init)
+                    .map(|(sum, init)| sum + init)
+                    .collect();
+                let best = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let powers: Vec<f64> = sums.iter().map(|sum| (sum - best).exp()).collect();
+                let total: f64 = powers.iter().sum();
+                let shares: Vec<f64> = powers.iter().map(|power| power / total).collect();
+                // Sums that differ in their last digit have equal probabilities.
+                let label = match semantics {
+                    Semantics::Java => sums.iter().position(|sum| *sum == best),
+                    Semantics::Fate => shares.iter().position(|share| *share == 1.0 / total),
+                };
+                (shares, label.map(class_name))
+            }
+        }
+    }
+}
+
+impl Model for Forest {
+    fn version(&self) -> &'static str {
+        self.version
+    }
+
+    fn components(&self) -> Vec<Vec<Component>> {
+        (0..self.parties.len())
+            .map(|party| self.components_of(party))
+            .collect()
+    }
+
+    fn random_rows(&self, dice: &mut Dice<'_>) -> Vec<Row> {
+        let interesting = self.interesting();
+        let parties = self.parties.iter();
+        parties
+            .map(|party| random_row(dice, &party.columns, &interesting))
+            .collect()
+    }
+
+    fn interpret(&self, rows: &[Row], semantics: Semantics) -> Expected {
+        let mut tabled = Vec::new();
+        for (party, row) in self.parties.iter().zip(rows) {
+            tabled.push(match &party.table {
+                Some(table) => table.apply(row, semantics).ok()?,
+                None => row.clone(),
+            });
+        }
+        self.hosts_can_decide(&tabled, semantics)?;
+        let mut leaves = Vec::new();
+        for tree in &self.trees {
+            leaves.push(self.leaf(tree, &tabled, semantics)? * self.learning_rate);
+        }
+        Some(self.output(&leaves, semantics))
+    }
+}
+
+fn class_name(class: usize) -> String {
+    format!("class {class}")
+}
+
+impl Party {
+    fn random(dice: &mut Dice<'_>) -> Self {
+        let count = 1 + dice.below(4);
+        let columns = columns("f", count);
+        let table = dice.chance(70).then(|| Table::random(dice, &columns, true));
+        Party { columns, table }
+    }
+}
+
+impl Tree {
+    fn random(dice: &mut Dice<'_>, parties: &[Party], depth: usize) -> Self {
+        if depth == 0 || !dice.chance(75) {
+            return Tree::Leaf(dice.hundredths() / 5.0);
+        }
+        let party = dice.below(parties.len());
+        Tree::Split(Box::new(Split {
+            party,
+            feature: dice.below(parties[party].columns.len()),
+            at: dice.pick(&[
+                0.0,
+                dice_value(1),
+                dice_value(2),
+                dice_value(3),
+                dice_value(4),
+            ]),
+            missing_dir: dice.pick(&[None, Some(1), Some(-1), Some(0)]),
+            left: Tree::random(dice, parties, depth - 1),
+            right: Tree::random(dice, parties, depth - 1),
+        }))
+    }
+
+    fn each(&self, visit: &mut impl FnMut(&Split)) {
+        if let Tree::Split(split) = self {
+            visit(split);
+            split.left.each(visit);
+            split.right.each(visit);
+        }
+    }
+
+    /// The tree as one party's buffer has it: split values and missing directions of the party's own nodes only.
+    fn param(&self, party: usize) -> DecisionTreeModelParam {
+        let mut param = DecisionTreeModelParam::default();
+        // Breadth first, as FATE numbers nodes.
+        let mut waiting = std::collections::VecDeque::from([self]);
+        let mut next_id = 1;
+        while let Some(tree) = waiting.pop_front() {
+            let id = param.tree.len() as i32;
+            match tree {
+                Tree::Leaf(weight) => param.tree.push(NodeParam {
+                    id,
+                    sitename: site_name(0),
+                    is_leaf: true,
+                    weight: if party == 0 { *weight } else { 0.0 },
+                    ..Default::default()
+                }),
+                Tree::Split(split) => {
+                    if split.party == party {
+                        param.split_maskdict.insert(id, split.at);
+                        param
+                            .missing_dir_maskdict
+                            .extend(split.missing_dir.map(|way| (id, way)));
+                    }
+                    param.tree.push(NodeParam {
+                        id,
+                        sitename: site_name(split.party),
+                        fid: split.feature as i32,
+                        left_nodeid: next_id,
+                        right_nodeid: next_id + 1,
+                        ..Default::default()
+                    });
+                    next_id += 2;
+                    waiting.extend([&split.left, &split.right]);
+                }
+            }
+        }
+        param
+    }
+}
+
+fn dice_value(step: usize) -> f64 {
+    [0.0, 1.0, -2.5, 0.07, 1.5][step]
+}
+
+fn site_name(party: usize) -> String {
+    match party {
+        0 => format!("guest:{GUEST}"),
+        host => format!("host:{}", host_id(host - 1)),
+    }
+}
