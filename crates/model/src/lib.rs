@@ -13,6 +13,7 @@
 mod error;
 mod export;
 mod flight;
+mod identity;
 mod java_store;
 mod java_stream;
 mod lifecycle;

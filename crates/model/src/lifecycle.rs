@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 use crate::error::Error;
 use crate::export::{self, Export, Imported};
 use crate::flight::{Flights, LoadResult};
+use crate::identity;
 use crate::published::{LoadedModel, Published};
 use crate::request::{self, LoadTarget};
 use crate::restore::{self, ModelTable, RestoreReport};
@@ -293,6 +294,12 @@ impl Models {
             resource_address,
             semantics,
         };
+        if let Some(doubt) = identity::doubt(&buffers, &description) {
+            tracing::warn!(
+                model = description.key.store_name(),
+                "{doubt}: are they the right ones?"
+            );
+        }
         let (model, plan) = blocking(move || {
             let plan = compile_model(&buffers, &description).map_err(|refusal| match &note {
                 Some(note) => no_data(&format!("{note}, but it cannot be served: {refusal}")),

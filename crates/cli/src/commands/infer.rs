@@ -78,6 +78,12 @@ fn request(path: &Path, service_id: &str) -> Result<Bytes, Failure> {
         serde_json::from_slice(&text).map_err(|cause| {
             Failure::usage(format!("{}: not a JSON object: {cause}", path.display()))
         })?;
+    if members.contains_key("body") && !members.contains_key("featureData") {
+        return Err(Failure::usage(format!(
+            "{}: this is the form of /federation/v1/inference; send the members of its body: featureData, sendToRemoteFeatureData, batchDataList",
+            path.display()
+        )));
+    }
     let service_id = serde_json::value::to_raw_value(service_id).context("service id")?;
     members.insert("serviceId".to_owned(), service_id);
     Ok(serde_json::to_vec(&members).context("request")?.into())

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use fate_server::config::Level;
@@ -14,8 +15,8 @@ use crate::stdout;
 
 /// Run a serving-server, as guest, host or both.
 ///
-/// SIGTERM and Ctrl-C drain it: calls in flight are answered, new ones are refused with 111. A second signal stops
-/// it at once.
+/// SIGTERM and Ctrl-C drain it: calls in flight are answered, new ones are refused with 111. A second signal,
+/// a second or more later, stops it at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The node's properties
@@ -80,10 +81,22 @@ async fn serve(config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
     Ok(drain(server, signals).await)
 }
 
+/// Whoever tells a process group and its leader to end sends one wish as two signals.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
 async fn drain(server: RunningServer, mut signals: Signals) -> Exit {
+    let impatience = async {
+        let since = Instant::now();
+        loop {
+            let signal = signals.next().await;
+            if since.elapsed() > SAME_WISH {
+                return signal;
+            }
+        }
+    };
     tokio::select! {
         () = server.drain() => Exit::Success,
-        signal = signals.next() => {
+        signal = impatience => {
             tracing::warn!(signal, "stopped at once, calls in flight are lost");
             Exit::Failed
         }

@@ -194,6 +194,7 @@ fn host_rows<'a>(bodies: &'a [(&'a str, Bytes)]) -> Result<HostRows<'a>, Fault> 
         };
         let reply = reply::read_host_reply(body).ok_or_else(|| broken(Broken::Answer))?;
         if let Some(fault) = reply.fault() {
+            tracing::warn!(party_id, cause = %fault, "a host refused a batch");
             return Err(fault);
         }
         let rows = reply.rows().map_err(broken)?;

@@ -130,6 +130,7 @@ fn score(
             continue;
         };
         if let Some(fault) = reply.fault() {
+            tracing::warn!(party_id, cause = %fault, "a host refused");
             return Err(fault);
         }
         match reply.data() {

@@ -35,13 +35,28 @@ pub(super) fn notes(entries: &[Entry<'_>], values: &Values) -> Vec<Note> {
 pub(super) fn about_sources(config: &Config, entries: &[Entry<'_>]) -> Vec<Note> {
     let note = |(key, error): (&str, fate_features::Error)| Note {
         level: Level::Warning,
-        line: entries
-            .iter()
-            .rfind(|entry| entry.key == key)
-            .and_then(|entry| entry.line),
+        line: line_of(entries, key),
         text: format!("{key}: {error}; calls that need it will answer 116"),
     };
-    features::problems(config).map(note).collect()
+    let mock = ["feature.single.adaptor", "feature.batch.adaptor"]
+        .into_iter()
+        .zip([&config.single_source, &config.batch_source])
+        .filter(|(_, source)| source.as_deref().is_some_and(is_mock))
+        .map(|(key, _)| Note {
+            level: Level::Info,
+            line: line_of(entries, key),
+            text: format!("{key} gives the same made-up features for every id: for tests only"),
+        });
+    features::problems(config).map(note).chain(mock).collect()
+}
+
+fn is_mock(source: &str) -> bool {
+    source == "mock" || source.ends_with(".MockAdapter") || source.ends_with(".MockBatchAdapter")
+}
+
+fn line_of(entries: &[Entry<'_>], key: &str) -> Option<usize> {
+    let entry = entries.iter().rfind(|entry| entry.key == key)?;
+    entry.line
 }
 
 fn about_entry(entry: &Entry<'_>) -> Option<Note> {
