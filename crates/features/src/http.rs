@@ -10,11 +10,11 @@
 use std::sync::Arc;
 
 use fate_domain::fault::Fault;
+use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use serde_json::value::RawValue;
 
 use crate::feature_service::{self, FeatureService};
-use crate::members::{self, Members};
 use crate::registry::Error;
 use crate::{BatchRows, BoxFuture, FeatureRow, FeatureSource, Settings};
 
@@ -72,7 +72,7 @@ fn features(body: &[u8]) -> Result<FeatureRow, Fault> {
         Some(other) => return Err(no_features(format!("unknown code {other}"))),
         None => return Err(feature_service::fault("the answer's code is not a number")),
     }
-    let data = answer.get(DATA).filter(|data| !members::is_null(data));
+    let data = answer.get(DATA).filter(|data| !is_null(data));
     let data = data.ok_or_else(|| no_features("the answer has no data"))?;
     row(data).map(FeatureRow::Json)
 }
@@ -82,7 +82,7 @@ fn row(data: &RawValue) -> Result<String, Fault> {
     let mut beside = object(data.get(), "data")?;
     let inner_code = beside.get(CODE);
     let inner_data = beside.get(DATA);
-    let is_nested = inner_code.is_some() || inner_data.is_some_and(members::is_object);
+    let is_nested = inner_code.is_some() || inner_data.is_some_and(is_object);
     if !is_nested {
         return some(&beside).map(|()| data.get().to_owned());
     }
@@ -91,13 +91,22 @@ fn row(data: &RawValue) -> Result<String, Fault> {
     }
     beside.remove(CODE);
     beside.remove(DATA);
-    if let Some(inner) = inner_data.filter(|inner| !members::is_null(inner)) {
+    if let Some(inner) = inner_data.filter(|inner| !is_null(inner)) {
         let mut inner = object(inner.get(), "data in data")?;
         inner.remove(CODE);
         inner.remove(DATA);
         beside.add_missing(inner);
     }
     some(&beside).map(|()| beside.to_text())
+}
+
+/// Whether the value is the token `null`.
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
 }
 
 fn some(features: &Members<'_>) -> Result<(), Fault> {
@@ -108,13 +117,13 @@ fn some(features: &Members<'_>) -> Result<(), Fault> {
 }
 
 fn object<'a>(text: &'a str, what: &str) -> Result<Members<'a>, Fault> {
-    Members::parse(text)
+    Members::whole(text)
         .map_err(|cause| feature_service::fault(format!("{what} is not a JSON object: {cause}")))
 }
 
 /// The code as Java's `int` takes it: 0 when missing or null, a number in quotes counts, a fraction is cut off.
 fn code(value: Option<&RawValue>) -> Option<i64> {
-    let Some(value) = value.filter(|value| !members::is_null(value)) else {
+    let Some(value) = value.filter(|value| !is_null(value)) else {
         return Some(0);
     };
     match serde_json::from_str(value.get()).ok()? {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use fate_domain::fault::Fault;
+use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use hyper::StatusCode;
 
 use crate::feature_service::{Answer, FeatureService};
-use crate::members::Members;
 use crate::registry::Error;
 use crate::{BatchRows, BoxFuture, FeatureRow, FeatureSource, Settings};
 
@@ -45,7 +45,7 @@ fn features(answer: &Answer) -> Result<FeatureRow, Fault> {
     }
     let text = std::str::from_utf8(&answer.body)
         .map_err(|_| no_features("the answer is not UTF-8 text".to_owned()))?;
-    let members = Members::parse(text)
+    let members = Members::whole(text)
         .map_err(|cause| no_features(format!("the answer is not a JSON object: {cause}")))?;
     if members.is_empty() {
         return Err(no_features("the answer has no features".to_owned()));

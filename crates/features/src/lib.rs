@@ -32,7 +32,6 @@ mod feature_service;
 mod file_pick;
 mod http;
 mod http_header;
-mod members;
 mod mock;
 mod name_lookup;
 mod parallel;

@@ -1,118 +1,9 @@
 //! JSON text as Java's mapper would write what it has read (contract 01 §2.1): compact, members without a value left
 //! out, the last of equal names, decimals as doubles.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use fate_domain::java_number::{parse_double, write_json_double};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use fate_domain::members::Members;
 use serde_json::value::RawValue;
-
-/// The members of an object in the order of their first appearance; of equal names the last value counts.
-#[derive(Debug, Default)]
-pub(crate) struct Members<'a> {
-    list: Vec<(Cow<'a, str>, &'a RawValue)>,
-    has_repeated_names: bool,
-}
-
-impl<'a> Members<'a> {
-    /// Reads the first JSON value of `text`; what follows it is ignored, as Java does.
-    pub(crate) fn leading(text: &'a str) -> Option<Self> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        Self::deserialize(&mut json).ok()
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.list
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| *value)
-    }
-
-    /// Whether a name was there more than once.
-    pub(crate) fn has_repeated_names(&self) -> bool {
-        self.has_repeated_names
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.list.iter().map(|(name, value)| (&**name, *value))
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        // Small objects are searched; for large ones that would be quadratic in a hostile request.
-        const SEARCHED: usize = 32;
-        let mut list: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-        let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
-        let mut has_repeated_names = false;
-        while let Some(Name(name)) = map.next_key()? {
-            let value = map.next_value()?;
-            let place = if list.len() < SEARCHED {
-                list.iter().position(|(known, _)| *known == name)
-            } else {
-                if places.is_empty() {
-                    places.extend(list.iter().map(|(n, _)| n.to_string()).zip(0..));
-                }
-                let known = places.get(&*name).copied();
-                if known.is_none() {
-                    places.insert(name.to_string(), list.len());
-                }
-                known
-            };
-            match place.and_then(|place| list.get_mut(place)) {
-                Some(member) => {
-                    member.1 = value;
-                    has_repeated_names = true;
-                }
-                None => list.push((name, value)),
-            }
-        }
-        Ok(Members {
-            list,
-            has_repeated_names,
-        })
-    }
-}
-
-/// A member's name, borrowed where the text has no escapes. (`Cow` itself always deserializes as owned.)
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
 
 /// Appends a valid JSON text in Java's spelling.
 pub(crate) fn write(text: &str, out: &mut Vec<u8>) {
@@ -250,27 +141,5 @@ mod tests {
             "]".repeat(200_000)
         );
         assert_eq!(written(&text), text);
-    }
-
-    #[test]
-    fn many_members_are_found_once_each() {
-        let names = (0..100).chain(0..100);
-        let members: Vec<String> = names
-            .zip(0..)
-            .map(|(name, value)| format!("\"m{name}\":{value}"))
-            .collect();
-        let text = format!("{{{}}}", members.join(","));
-        let members = Members::leading(&text).unwrap();
-        assert_eq!(members.iter().count(), 100);
-        assert_eq!(members.get("m7").unwrap().get(), "107");
-        assert_eq!(members.get("m99").unwrap().get(), "199");
-    }
-
-    #[test]
-    fn only_objects_have_members_and_what_follows_is_ignored() {
-        assert!(Members::leading(r#"{"a":1} trailing"#).is_some());
-        for text in ["", "null", "[]", "1", "{", r#"{"a":NaN}"#, "{\"a\":1,}"] {
-            assert!(Members::leading(text).is_none(), "{text}");
-        }
     }
 }

@@ -3,10 +3,11 @@
 use std::io::Write;
 
 use fate_domain::fault::Fault;
+use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use serde_json::value::RawValue;
 
-use crate::java_json::{Members, write_text};
+use crate::java_json::write_text;
 use crate::request::{int_member, text, text_member};
 
 /// Which of the two answer forms the caller expects.

@@ -5,12 +5,11 @@ use std::fmt;
 
 use fate_domain::fault::Fault;
 use fate_domain::java_number::parse_double;
+use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use serde::Deserializer as _;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-
-use crate::java_json::Members;
 
 /// What a client asks of a guest.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod single;
 use std::sync::Arc;
 
 use fate_domain::fault::Fault;
+use fate_domain::members::Members;
 use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
 use fate_features::FeatureSource;
@@ -14,7 +15,6 @@ use fate_model::{LoadedModel, Models};
 use fate_proto::proxy::Packet;
 
 use crate::admission::{Admission, check_model};
-use crate::java_json::Members;
 use crate::packet::{self, BATCH_COMMAND, SINGLE_COMMAND, Speaker};
 use crate::record::CallRecord;
 use crate::reply::{Shape, failed_reply};

@@ -1,13 +1,13 @@
 //! One row at the host.
 
 use fate_domain::fault::Fault;
+use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 
 use serde_json::value::RawValue;
 
 use super::{Host, Question, features};
 use crate::admission::check_interface;
-use crate::java_json::Members;
 use crate::packet::Speaker;
 use crate::record::CallRecord;
 use crate::{reply, request};

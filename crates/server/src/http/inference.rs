@@ -5,11 +5,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use fate_domain::members::{MemberWriter, Members};
 use fate_federation::{Shape, failed_reply};
 use serde_json::value::RawValue;
 
 use super::body;
-use super::raw_object::{ObjectWriter, RawObject};
 use super::{Edge, json_response};
 use crate::node::Node;
 
@@ -98,7 +98,7 @@ fn case_id(headers: &HeaderMap) -> String {
 /// One flat object: the case id, then the members of `head`, then those of `body`; later ones win.
 /// `None` when the text is not an object of objects, or an id in the head is not a text.
 fn flattened(received: &[u8], case_id: String) -> Option<String> {
-    let request = RawObject::parse(std::str::from_utf8(received).ok()?).ok()?;
+    let request = Members::leading(std::str::from_utf8(received).ok()?)?;
     let head = section(request.get("head"))?;
     let body = section(request.get("body"))?;
     let is_text = |name: &str| {
@@ -109,35 +109,35 @@ fn flattened(received: &[u8], case_id: String) -> Option<String> {
         return None;
     }
     let has = |name: &str| head.get(name).is_some() || body.get(name).is_some();
-    let mut flat = ObjectWriter::new();
+    let mut flat = MemberWriter::new();
     if !has("caseid") && !has("caseId") {
         flat.member("caseId", &serde_json::Value::from(case_id).to_string());
     }
-    for (name, value) in head.members().filter(|(name, _)| body.get(name).is_none()) {
+    for (name, value) in head.iter().filter(|(name, _)| body.get(name).is_none()) {
         flat.member(name, value.get());
     }
-    for (name, value) in body.members() {
+    for (name, value) in body.iter() {
         flat.member(name, value.get());
     }
     Some(flat.finish())
 }
 
 /// A missing section is an empty one.
-fn section(value: Option<&RawValue>) -> Option<RawObject<'_>> {
+fn section(value: Option<&RawValue>) -> Option<Members<'_>> {
     match value.map(RawValue::get) {
-        None | Some("null") => Some(RawObject::default()),
-        Some(text) => RawObject::parse(text).ok(),
+        None | Some("null") => Some(Members::default()),
+        Some(text) => Members::leading(text),
     }
 }
 
 /// The answer without the members that the Java proxy takes out.
 fn client_answer(answer: Vec<u8>) -> Vec<u8> {
-    let object = std::str::from_utf8(&answer).ok().map(RawObject::parse);
-    let Some(Ok(object)) = object else {
+    let object = std::str::from_utf8(&answer).ok().and_then(Members::leading);
+    let Some(object) = object else {
         return answer;
     };
-    let mut kept = ObjectWriter::new();
-    for (name, value) in object.members() {
+    let mut kept = MemberWriter::new();
+    for (name, value) in object.iter() {
         if !matches!(name, "log" | "warn" | "caseid") {
             kept.member(name, value.get());
         }

@@ -6,7 +6,6 @@
 mod body;
 mod inference;
 mod management;
-mod raw_object;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
