@@ -15,6 +15,16 @@ pub enum Semantics {
     Java,
 }
 
+impl Semantics {
+    /// The one that this is not.
+    pub fn other(self) -> Semantics {
+        match self {
+            Semantics::Fate => Semantics::Java,
+            Semantics::Java => Semantics::Fate,
+        }
+    }
+}
+
 impl fmt::Display for Semantics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,5 +1,7 @@
 //! What a compiled pipeline does, for people: the load message, the log, `model inspect`, queryModel.
 
+use std::fmt;
+
 use fate_domain::party::Role;
 use serde::Serialize;
 
@@ -54,6 +56,73 @@ pub struct Verdict {
     pub differences: Vec<String>,
 }
 
+/// One line `servable: binary logistic regression, guest with its hosts, 12 features, FATE
+/// 1.11.4, semantics fate (java would differ in 2 places)`. What must be supplied is in [`Verdict::features`].
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts = if self.needs_hosts {
+            " with its hosts"
+        } else {
+            ""
+        };
+        let features = counted(self.features.len(), "feature");
+        write!(
+            f,
+            "servable: {}, {}{hosts}, {features}",
+            self.kind, self.role
+        )?;
+        if !self.fate_version.is_empty() {
+            write!(f, ", FATE {}", self.fate_version)?;
+        }
+        write!(f, ", semantics {}", self.semantics)?;
+        match self.differences.len() {
+            0 => Ok(()),
+            places => write!(
+                f,
+                " ({} would differ in {})",
+                self.semantics.other(),
+                counted(places, "place")
+            ),
+        }
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 fn role_text<S: serde::Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(role)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_one_line() {
+        let mut verdict = Verdict {
+            role: Role::Guest,
+            kind: "binary logistic regression".to_owned(),
+            fate_version: "1.11.4".to_owned(),
+            semantics: Semantics::Fate,
+            components: Vec::new(),
+            features: vec!["年龄".to_owned(), "x".to_owned()],
+            needs_hosts: true,
+            differences: vec!["here".to_owned()],
+        };
+        assert_eq!(
+            verdict.to_string(),
+            "servable: binary logistic regression, guest with its hosts, 2 features, FATE 1.11.4, semantics fate \
+             (java would differ in 1 place)"
+        );
+        verdict.differences.clear();
+        verdict.needs_hosts = false;
+        verdict.fate_version.clear();
+        assert_eq!(
+            verdict.to_string(),
+            "servable: binary logistic regression, guest, 2 features, semantics fate"
+        );
+    }
 }
