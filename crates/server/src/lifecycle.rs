@@ -9,6 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fate_edge::channel::MAX_MESSAGE_BYTES;
+use fate_edge::clock::now_ms;
+use fate_edge::config;
+use fate_edge::flow::{Clock, FlowControl, Metrics};
+use fate_edge::grpc::Health;
+use fate_edge::intake::ByteBudget;
+use fate_edge::log_levels::LogLevels;
+use fate_edge::process;
 use fate_features::FeatureSource;
 use fate_federation::{Admission, Guest, GuestSettings, Host, HostSettings, HostTransport};
 use fate_model::{Models, RestoreReport};
@@ -17,17 +25,13 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Gates;
-use crate::config::{Config, Level};
+use crate::config::Config;
 use crate::features;
-use crate::flow::{Clock, FlowControl, Metrics};
-use crate::grpc::{GrpcEdge, Health};
-use crate::http;
-use crate::intake::ByteBudget;
-use crate::log_levels::LogLevels;
+use crate::flow_rules::FlowRules;
+use crate::gates::Gates;
 use crate::node::Node;
-use crate::process;
-use crate::transport::{MAX_MESSAGE_BYTES, StaticRoutes};
+use crate::transport::StaticRoutes;
+use crate::{grpc, http};
 
 /// After the last call is answered, connections get this long to take the answer and close.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -100,7 +104,7 @@ impl Server {
         config: Config,
         embedding: Embedding,
     ) -> Result<RunningServer, StartError> {
-        say_notes(&config);
+        config::say(config.notes());
         let flow = Arc::new(FlowControl::open(rules_file(&config), Clock::system()));
         let (models, report) = Models::open(model_settings(&config)).await?;
         say_restored(&report);
@@ -149,15 +153,6 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.stop.cancel();
-    }
-}
-
-fn say_notes(config: &Config) {
-    for note in config.notes() {
-        match note.level {
-            Level::Warning => tracing::warn!(line = note.line, "{}", note.text),
-            Level::Info => tracing::info!(line = note.line, "{}", note.text),
-        }
     }
 }
 
@@ -253,7 +248,7 @@ fn assemble(
     let routes = StaticRoutes::new(&config.federation_hosts, config.proxy.as_ref())
         .map_err(StartError::Setup)?;
     let transport: Arc<dyn HostTransport> = Arc::new(routes);
-    let admission: Arc<dyn Admission> = Arc::clone(&flow) as Arc<dyn Admission>;
+    let admission: Arc<dyn Admission> = Arc::new(FlowRules(Arc::clone(&flow)));
     let single = features::single(&config);
     let batch = features::batch(&config);
     let guest = Guest {
@@ -297,14 +292,18 @@ async fn serve(
     (grpc, grpc_addr): (TcpListener, SocketAddr),
     http: Option<(TcpListener, SocketAddr)>,
 ) -> Result<RunningServer, StartError> {
-    let (edge, health) = GrpcEdge::new(Arc::clone(&node))
+    let (services, health) = grpc::services(Arc::clone(&node))
         .await
         .map_err(StartError::Setup)?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(edge.serve(grpc, stop.clone()));
+    tasks.spawn(services.serve(grpc, stop.clone()));
     let http_addr = http.map(|(listener, address)| {
-        tasks.spawn(http::serve(listener, Arc::clone(&node), stop.clone()));
+        tasks.spawn(fate_edge::http::serve(
+            listener,
+            http::routes(Arc::clone(&node)),
+            stop.clone(),
+        ));
         address
     });
     tasks.spawn(sample_every_second(Arc::clone(&node), stop.clone()));
@@ -325,7 +324,7 @@ async fn sample_every_second(node: Arc<Node>, stop: CancellationToken) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = ticks.tick() => node.sample(http::now_ms()),
+            _ = ticks.tick() => node.sample(now_ms()),
             () = stop.cancelled() => return,
         }
     }

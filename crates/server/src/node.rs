@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_federation::{Admission, Answer, CallRecord, Guest, Host, Shape, failed_reply};
+use fate_edge::admission::{Gate, refusal};
+use fate_edge::flow::{FlowControl, Metrics};
+use fate_edge::flow_log;
+use fate_edge::guard::guarded;
+use fate_edge::intake::ByteBudget;
+use fate_edge::log_levels::LogLevels;
+use fate_edge::managed::{ManagedEntry, managed};
+use fate_edge::process;
+use fate_federation::{Answer, CallRecord, Guest, Host, Shape, failed_reply};
 use fate_model::Models;
 use fate_proto::proxy::{Data, Packet};
 
-use crate::admission::{Gate, Gates};
-use crate::answers;
 use crate::config::Config;
-use crate::flow::{FlowControl, Metrics};
-use crate::flow_log;
-use crate::guard::guarded;
-use crate::intake::ByteBudget;
-use crate::log_levels::LogLevels;
-use crate::process;
+use crate::gates::Gates;
 
 /// Everything a running server consists of, apart from its listeners.
 #[derive(Debug)]
@@ -65,14 +66,6 @@ const HOST_BATCH: Entry = Entry {
     shape: Shape::Batch,
 };
 
-/// An entry for management: `resource` is counted and limited, `method` is the flow log's name.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ManagedEntry {
-    pub(crate) resource: &'static str,
-    pub(crate) service: &'static str,
-    pub(crate) method: &'static str,
-}
-
 impl Node {
     /// Guest, one row. `body` is the JSON of contract 01 §2.2; every outcome is an answer body.
     pub(crate) async fn infer(&self, body: Bytes) -> Vec<u8> {
@@ -96,7 +89,7 @@ impl Node {
         let _permit = match self.gates.inference.try_enter() {
             Ok(permit) => permit,
             Err(refused) => {
-                let fault = answers::refusal(refused, entry.service);
+                let fault = refusal(refused, entry.service);
                 return self.refuse(entry, &fault);
             }
         };
@@ -121,7 +114,7 @@ impl Node {
         let _permit = match self.gates.inference.try_enter() {
             Ok(permit) => permit,
             Err(refused) => {
-                let fault = answers::refusal(refused, entry.service);
+                let fault = refusal(refused, entry.service);
                 return packet_of(self.refuse(entry, &fault));
             }
         };
@@ -147,35 +140,7 @@ impl Node {
         entry: ManagedEntry,
         work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        let started = Instant::now();
-        let outcome = match gate.try_enter() {
-            Err(refused) => {
-                self.flow.blocked(entry.resource, 1);
-                Err(answers::refusal(refused, entry.service))
-            }
-            Ok(_) if !self.flow.pass(entry.resource, 1) => Err(answers::over_load(entry.service)),
-            Ok(_permit) => {
-                let outcome = guarded(entry.method, work)
-                    .await
-                    .and_then(|outcome| outcome);
-                match &outcome {
-                    Ok(_) => self.flow.succeeded(entry.resource, 1),
-                    Err(_) => self.flow.failed(entry.resource, 1),
-                }
-                outcome
-            }
-        };
-        flow_log::write(&flow_log::Line {
-            case_id: "",
-            return_code: outcome.as_ref().err().map_or(0, |fault| fault.code.0),
-            cost: started.elapsed(),
-            downstream: Duration::ZERO,
-            service: &format!("{}.{}", entry.service, entry.method),
-            router: "",
-            input: None,
-            output: None,
-        });
-        outcome
+        managed(gate, &self.flow, entry, work).await
     }
 
     /// Counts a finished call and writes its line.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use fate_domain::fault::Fault;
 use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
+use fate_edge::channel::lazy_channel;
+use fate_edge::config::Address;
 use fate_proto::common_service::common_service_client::CommonServiceClient;
 use fate_proto::common_service::{CommonResponse, UpdateServiceRequest};
 use fate_proto::model::model_service_client::ModelServiceClient;
@@ -15,9 +17,6 @@ use fate_proto::model::{
 };
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
-
-use crate::config::Address;
-use crate::transport::lazy_channel;
 
 /// Java accepts nothing but dotted IPv4 here.
 pub(crate) fn dotted_address(ip: &str, port: i32) -> Result<Address, Fault> {

@@ -1,53 +1,6 @@
 //! The one table of keys of `serving-server.properties` (contract 01 §9.2 and ours).
 
-use super::value::Kind;
-
-/// What the value is when the key is absent or, for texts, blank.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fallback {
-    /// Nothing: the key is optional.
-    Unset,
-    /// This text, read like a value of the file.
-    Is(&'static str),
-    /// This many times the number of processors.
-    Processors(usize),
-}
-
-/// Whether this server acts on the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Treatment {
-    /// The key does what it says.
-    Honoured,
-    /// The key is read, checked and listed, but changes nothing; the text says why.
-    Ignored(&'static str),
-}
-
-/// One property.
-#[derive(Debug, Clone, Copy)]
-pub struct Key {
-    /// The name in the file; the misspelled ones are Java's own spelling.
-    pub name: &'static str,
-    /// How the text is read and checked.
-    pub kind: Kind,
-    /// The default, Java's where Java has the key.
-    pub fallback: Fallback,
-    /// Honoured or ignored.
-    pub treatment: Treatment,
-    /// One line for operators.
-    pub doc: &'static str,
-}
-
-impl Key {
-    /// Whether the key exists only in this implementation.
-    pub fn is_ours(&self) -> bool {
-        OURS.contains(&self.name)
-    }
-}
-
-/// Finds a key by its exact name.
-pub(crate) fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
-}
+use fate_edge::config::{ANY_INT, COUNT, Fallback, Key, Kind, MILLIS, Treatment, honoured, key};
 
 const NO_REGISTRY: Treatment =
     Treatment::Ignored("this version has no service registry; routing is static");
@@ -62,42 +15,11 @@ const NO_SHARED_HTTP_POOL: Treatment = Treatment::Ignored(
     "there is no shared HTTP pool; http.* bounds feature calls and model.transfer.timeout model transfers",
 );
 
-const fn key(
-    name: &'static str,
-    kind: Kind,
-    fallback: Fallback,
-    treatment: Treatment,
-    doc: &'static str,
-) -> Key {
-    Key {
-        name,
-        kind,
-        fallback,
-        treatment,
-        doc,
-    }
-}
-
-const fn honoured(name: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Key {
-    key(name, kind, fallback, Treatment::Honoured, doc)
-}
-
-const MILLIS: Kind = Kind::Number {
-    min: 1,
-    max: i32::MAX as i64,
-};
-const COUNT: Kind = Kind::Number {
-    min: 1,
-    max: i32::MAX as i64,
-};
-const ANY_INT: Kind = Kind::Number {
-    min: i32::MIN as i64,
-    max: i32::MAX as i64,
-};
-
 use Fallback::{Is, Processors, Unset};
 
-const OURS: &[&str] = &[
+/// The keys that exist only in this implementation.
+#[cfg(test)]
+pub(super) const OURS: &[&str] = &[
     "federation.hosts",
     "serving.max.inflight",
     "serving.max.message.bytes",

@@ -1,20 +1,21 @@
 //! `CommonService`: metrics, flow rules, properties, process figures, health (contract 01 §1.8).
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
+use fate_edge::common_service::{failed, query_metrics, update_flow_rule, with_data};
+use fate_edge::managed::ManagedEntry;
 use fate_proto::common_service::common_service_server::CommonService;
 use fate_proto::common_service::{
-    CommonResponse, HealthCheckRequest, MetricType, QueryJvmInfoRequest, QueryMetricRequest,
-    QueryPropsRequest, UpdateConfigRequest, UpdateFlowRuleRequest, UpdateServiceRequest,
+    CommonResponse, HealthCheckRequest, QueryJvmInfoRequest, QueryMetricRequest, QueryPropsRequest,
+    UpdateConfigRequest, UpdateFlowRuleRequest, UpdateServiceRequest,
 };
-use serde::Serialize;
 use tonic::{Request, Response, Status};
 
 use super::Edge;
-use crate::flow::Samples;
 use crate::health_check;
-use crate::node::{ManagedEntry, Node};
+use crate::node::Node;
 
 type Answer = Result<Response<CommonResponse>, Status>;
 
@@ -30,21 +31,13 @@ const fn entry(resource: &'static str, method: &'static str) -> ManagedEntry {
 impl CommonService for Edge {
     async fn query_metrics(&self, request: Request<QueryMetricRequest>) -> Answer {
         let request = request.into_inner();
-        let work = async { metrics(&self.node, &request) };
+        let work = async { query_metrics(&self.node.metrics, &request) };
         self.answer(entry("I_QUERY_METRICS", "queryMetrics"), work)
             .await
     }
 
     async fn update_flow_rule(&self, request: Request<UpdateFlowRuleRequest>) -> Answer {
-        let UpdateFlowRuleRequest { source, allow_qps } = request.into_inner();
-        let flow = self.node.flow.clone();
-        let work = async move {
-            // Storing the rule syncs a file.
-            tokio::task::spawn_blocking(move || flow.set_limit(&source, allow_qps))
-                .await
-                .map_err(|error| Fault::new(ReturnCode::SYSTEM, error.to_string()))??;
-            Ok(with_message("success"))
-        };
+        let work = update_flow_rule(Arc::clone(&self.node.flow), request.into_inner());
         self.answer(entry("I_UPDATE_FLOW_RULE", "updateFlowRule"), work)
             .await
     }
@@ -93,29 +86,7 @@ impl Edge {
         work: impl Future<Output = Result<CommonResponse, Fault>>,
     ) -> Answer {
         let outcome = self.node.manage(&self.node.gates.common, entry, work).await;
-        Ok(Response::new(outcome.unwrap_or_else(|fault| {
-            CommonResponse {
-                status_code: fault.code.0,
-                message: fault.message,
-                ..CommonResponse::default()
-            }
-        })))
-    }
-}
-
-fn metrics(node: &Node, request: &QueryMetricRequest) -> Result<CommonResponse, Fault> {
-    let (begin, end, source) = (request.begin_ms, request.end_ms, request.source.as_str());
-    let is_model = request.r#type == MetricType::Model as i32;
-    let samples = if is_model {
-        node.metrics.of_source("M_", source, begin, end)
-    } else if source.trim().is_empty() {
-        node.metrics.interfaces_since(begin)
-    } else {
-        node.metrics.of_source("I_", source, begin, end)
-    };
-    match samples {
-        Samples::NoneSince => Ok(CommonResponse::default()),
-        Samples::Found(nodes) => with_data(&nodes),
+        Ok(Response::new(outcome.unwrap_or_else(failed)))
     }
 }
 
@@ -128,20 +99,4 @@ async fn health(node: &Node) -> Result<CommonResponse, Fault> {
     }
     let has_models = node.models.snapshot().models().next().is_some();
     with_data(&health_check::check(&node.config, has_models).await)
-}
-
-fn with_message(message: &str) -> CommonResponse {
-    CommonResponse {
-        message: message.to_owned(),
-        ..CommonResponse::default()
-    }
-}
-
-fn with_data(data: &impl Serialize) -> Result<CommonResponse, Fault> {
-    let data = serde_json::to_vec(data)
-        .map_err(|error| Fault::new(ReturnCode::SYSTEM, error.to_string()))?;
-    Ok(CommonResponse {
-        data: Bytes::from(data),
-        ..CommonResponse::default()
-    })
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
+use fate_edge::managed::ManagedEntry;
 use fate_model::{LoadedModel, Published};
 use fate_proto::model::model_service_server::ModelService;
 use fate_proto::model::{
@@ -17,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::Edge;
 use super::model_content::{self, Details};
-use crate::node::{ManagedEntry, Node};
+use crate::node::Node;
 use crate::peer;
 
 const fn entry(resource: &'static str, method: &'static str) -> ManagedEntry {

@@ -6,11 +6,11 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use fate_domain::members::{MemberWriter, Members};
+use fate_edge::http::json_response;
 use fate_federation::{Shape, failed_reply};
 use serde_json::value::RawValue;
 
-use super::body;
-use super::{Edge, json_response};
+use super::{Edge, receive};
 use crate::node::Node;
 
 /// `POST /v1/inference`: body and answer are those of the gRPC call.
@@ -24,7 +24,7 @@ pub(super) async fn batch(State(node): Edge, headers: HeaderMap, body: Body) -> 
 }
 
 async fn plain(node: &Node, shape: Shape, headers: &HeaderMap, body: Body) -> Response {
-    let answer = match body::receive(node, service_of(shape), headers, body).await {
+    let answer = match receive(node, service_of(shape), headers, body).await {
         // What was received is held until its answer is there.
         Ok(received) => infer(node, shape, received.bytes.clone()).await,
         Err(fault) => failed_reply(shape, &fault),
@@ -47,7 +47,7 @@ pub(super) async fn federation(
         return malformed();
     }
     let (head, body) = request.into_parts();
-    let received = match body::receive(&node, service_of(shape), &head.headers, body).await {
+    let received = match receive(&node, service_of(shape), &head.headers, body).await {
         Ok(received) => received,
         Err(fault) => {
             let answer = failed_reply(shape, &fault);

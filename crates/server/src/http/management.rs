@@ -6,14 +6,16 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
+use fate_edge::config::Address;
+use fate_edge::http::{change_package_level, change_system_level, json_response, spring_error};
+use fate_edge::managed::ManagedEntry;
 use fate_proto::common_service::UpdateServiceRequest;
 use fate_proto::model::{FetchModelRequest, UnbindRequest};
 use serde::Deserialize;
 
-use super::{Edge, body, json_response, spring_error, text_response};
+use super::{Edge, receive};
 use crate::answers;
-use crate::config::Address;
-use crate::node::{ManagedEntry, Node};
+use crate::node::Node;
 use crate::peer;
 
 /// Parameters of all three calls; a call looks at its own.
@@ -134,7 +136,7 @@ impl Call {
         body: Body,
         work: impl AsyncFnOnce(Parameters) -> Result<Outcome, Fault>,
     ) -> Response {
-        let received = match body::receive(node, self.entry.service, headers, body).await {
+        let received = match receive(node, self.entry.service, headers, body).await {
             Ok(received) => received,
             Err(fault) => return self.error(StatusCode::BAD_REQUEST, &fault.message),
         };
@@ -179,45 +181,10 @@ fn invalid(message: &str) -> Fault {
 
 /// `GET /server/alterSysLogLevel/{level}`
 pub(super) async fn system_log_level(State(node): Edge, Path(level): Path<String>) -> Response {
-    changed(&node, &level, "everything", |levels| {
-        levels.set_root(&level)
-    })
+    change_system_level(node.log_levels.as_ref(), &level)
 }
 
 /// `GET /server/alterPkgLogLevel?level=&pkgName=`
 pub(super) async fn package_log_level(State(node): Edge, uri: Uri) -> Response {
-    let level = query_parameter(&uri, "level");
-    let package = query_parameter(&uri, "pkgName");
-    changed(&node, level, package, |levels| {
-        levels.set_package(package, level)
-    })
-}
-
-/// Levels and module paths need no escapes, so none are undone.
-fn query_parameter<'a>(uri: &'a Uri, name: &str) -> &'a str {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    values.next().unwrap_or_default()
-}
-
-fn changed(
-    node: &Node,
-    level: &str,
-    of: &str,
-    change: impl FnOnce(&crate::LogLevels) -> Result<(), String>,
-) -> Response {
-    let outcome = match &node.log_levels {
-        Some(levels) => change(levels),
-        None => Err("this process gives no access to its log levels".to_owned()),
-    };
-    match outcome {
-        Ok(()) => {
-            tracing::info!(?level, ?of, "log level changed over HTTP");
-            text_response("ok")
-        }
-        Err(cause) => {
-            tracing::warn!(?level, ?of, cause, "log level not changed");
-            text_response("failed")
-        }
-    }
+    change_package_level(node.log_levels.as_ref(), &uri)
 }

@@ -18,26 +18,26 @@ const BY_SOURCE_LINES: usize = 100_000;
 /// One sample, in the field order of the Java `MetricNode`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct MetricNode {
-    pub(crate) timestamp: i64,
-    pub(crate) pass_qps: u64,
-    pub(crate) block_qps: u64,
-    pub(crate) success_qps: u64,
-    pub(crate) exception_qps: u64,
-    pub(crate) rt: u64,
-    pub(crate) occupied_pass_qps: u64,
-    pub(crate) resource: Arc<str>,
+pub struct MetricNode {
+    pub timestamp: i64,
+    pub pass_qps: u64,
+    pub block_qps: u64,
+    pub success_qps: u64,
+    pub exception_qps: u64,
+    pub rt: u64,
+    pub occupied_pass_qps: u64,
+    pub resource: Arc<str>,
 }
 
 /// The ring of samples, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Metrics {
+pub struct Metrics {
     nodes: Mutex<VecDeque<MetricNode>>,
 }
 
 /// The answer to a query.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Samples {
+pub enum Samples {
     /// Nothing was sampled since the begin: the answer carries no data at all.
     NoneSince,
     /// The matching samples, oldest first, perhaps none.
@@ -46,7 +46,7 @@ pub(crate) enum Samples {
 
 impl Metrics {
     /// Adds one sample of every resource.
-    pub(crate) fn record(&self, timestamp_ms: i64, mut rates: Vec<Rates>) {
+    pub fn record(&self, timestamp_ms: i64, mut rates: Vec<Rates>) {
         rates.sort_by(|a, b| a.resource.cmp(&b.resource));
         let mut nodes = self.nodes.lock();
         for rate in rates {
@@ -67,7 +67,7 @@ impl Metrics {
     }
 
     /// All interface resources since `begin_ms`: about 300 samples, the last second complete.
-    pub(crate) fn interfaces_since(&self, begin_ms: i64) -> Samples {
+    pub fn interfaces_since(&self, begin_ms: i64) -> Samples {
         let nodes = self.nodes.lock();
         let Some(start) = start_of(&nodes, "I_", begin_ms) else {
             return Samples::NoneSince;
@@ -91,13 +91,7 @@ impl Metrics {
     }
 
     /// One resource between two moments, both seconds included. `kind` is the resource prefix, `I_` or `M_`.
-    pub(crate) fn of_source(
-        &self,
-        kind: &str,
-        source: &str,
-        begin_ms: i64,
-        end_ms: i64,
-    ) -> Samples {
+    pub fn of_source(&self, kind: &str, source: &str, begin_ms: i64, end_ms: i64) -> Samples {
         let nodes = self.nodes.lock();
         let Some(start) = start_of(&nodes, kind, begin_ms) else {
             return Samples::NoneSince;

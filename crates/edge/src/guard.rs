@@ -8,7 +8,7 @@ use fate_domain::return_code::ReturnCode;
 use futures::FutureExt;
 
 /// Runs a handler's future; a panic is logged and comes back as a fault with code 110.
-pub(crate) async fn guarded<T>(service: &str, work: impl Future<Output = T>) -> Result<T, Fault> {
+pub async fn guarded<T>(service: &str, work: impl Future<Output = T>) -> Result<T, Fault> {
     // Nothing of the future is used after a panic, so broken invariants inside it cannot be seen.
     AssertUnwindSafe(work)
         .catch_unwind()

@@ -5,6 +5,5 @@ mod metrics;
 mod rules_file;
 mod window;
 
-pub(crate) use control::Clock;
-pub use control::FlowControl;
-pub(crate) use metrics::{Metrics, Samples};
+pub use control::{Clock, FlowControl, Rates};
+pub use metrics::{MetricNode, Metrics, Samples};

@@ -10,13 +10,13 @@ const BUCKET_MS: u64 = 100;
 /// A bucket packs its tick (time / 100 ms) into the upper and its count into the lower 32 bits, so a bucket left over
 /// from an earlier round is told apart and restarted by whoever adds next.
 #[derive(Debug, Default)]
-pub(crate) struct Window {
+pub(super) struct Window {
     buckets: [AtomicU64; BUCKETS],
 }
 
 impl Window {
     /// Counts `times` events at `now_ms`.
-    pub(crate) fn add(&self, now_ms: u64, times: u32) {
+    pub(super) fn add(&self, now_ms: u64, times: u32) {
         let tick = tick(now_ms);
         let bucket = &self.buckets[tick as usize % BUCKETS];
         // The closure always answers Some, so the update cannot fail.
@@ -28,7 +28,7 @@ impl Window {
     }
 
     /// Events of the second that ends at `now_ms`, which is also the rate per second.
-    pub(crate) fn sum(&self, now_ms: u64) -> u64 {
+    pub(super) fn sum(&self, now_ms: u64) -> u64 {
         let tick = tick(now_ms);
         self.buckets
             .iter()

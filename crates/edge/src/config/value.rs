@@ -210,7 +210,7 @@ fn read_choice(text: &str, words: &[&str]) -> Result<Value, String> {
 }
 
 /// What stands in the place of a secret.
-pub(crate) const MASK: &str = "******";
+pub const MASK: &str = "******";
 
 impl Value {
     /// The value as `listProps` shows it: native JSON types, secrets masked.

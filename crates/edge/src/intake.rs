@@ -19,13 +19,13 @@ const BYTES_PER_SECOND: u64 = 1024;
 /// A buffer that grows may be twice as large as the bytes in it, and a parsed request has parts of its own besides: the
 /// memory really used stays within a small multiple.
 #[derive(Debug)]
-pub(crate) struct ByteBudget {
+pub struct ByteBudget {
     limit: usize,
     held: AtomicUsize,
 }
 
 impl ByteBudget {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
+    pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
             held: AtomicUsize::new(0),
@@ -33,7 +33,7 @@ impl ByteBudget {
     }
 
     /// The share of one request, empty at first.
-    pub(crate) fn share(self: &Arc<Self>) -> Share {
+    pub fn share(self: &Arc<Self>) -> Share {
         Share {
             budget: Arc::clone(self),
             bytes: AtomicUsize::new(0),
@@ -41,7 +41,7 @@ impl ByteBudget {
     }
 
     /// Bytes held at the moment.
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.held.load(Ordering::SeqCst)
     }
 
@@ -55,14 +55,14 @@ impl ByteBudget {
 
 /// The bytes that one request holds; dropping it gives them back.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub struct Share {
     budget: Arc<ByteBudget>,
     bytes: AtomicUsize,
 }
 
 impl Share {
     /// Takes more bytes; false, and nothing is taken, when the budget has not got them.
-    pub(crate) fn take(&self, bytes: usize) -> bool {
+    pub fn take(&self, bytes: usize) -> bool {
         let is_taken = self.budget.take(bytes);
         if is_taken {
             self.bytes.fetch_add(bytes, Ordering::SeqCst);
@@ -70,7 +70,7 @@ impl Share {
         is_taken
     }
 
-    pub(crate) fn give_back(&self) {
+    pub fn give_back(&self) {
         let bytes = self.bytes.swap(0, Ordering::SeqCst);
         self.budget.held.fetch_sub(bytes, Ordering::SeqCst);
     }
@@ -84,31 +84,31 @@ impl Drop for Share {
 
 /// How a body arrives.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     started: Instant,
     received: u64,
 }
 
 impl Pace {
-    pub(crate) fn starts_now() -> Self {
+    pub fn starts_now() -> Self {
         Self {
             started: Instant::now(),
             received: 0,
         }
     }
 
-    pub(crate) fn received(&mut self, bytes: usize) {
+    pub fn received(&mut self, bytes: usize) {
         self.received += bytes as u64;
     }
 
     /// Until when more must have arrived.
-    pub(crate) fn deadline(&self) -> Instant {
+    pub fn deadline(&self) -> Instant {
         let earned = Duration::from_secs(self.received / BYTES_PER_SECOND);
         self.started + earned.clamp(PATIENCE, BODY_TIMEOUT)
     }
 
     /// What a peer is told that is too slow.
-    pub(crate) fn too_slow(&self) -> String {
+    pub fn too_slow(&self) -> String {
         format!(
             "request body did not arrive in time: {} bytes in {} s",
             self.received,

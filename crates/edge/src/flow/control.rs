@@ -9,7 +9,6 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_federation::Admission;
 use parking_lot::Mutex;
 
 use super::rules_file;
@@ -21,14 +20,17 @@ const MAX_SOURCE_BYTES: usize = 4096;
 
 /// Where the counters get their time from, in milliseconds since some fixed moment.
 #[derive(Debug, Clone)]
-pub(crate) enum Clock {
+pub enum Clock {
+    /// The system's, from this moment on.
     Since(Instant),
+    /// A test's.
     #[cfg(test)]
     Manual(Arc<AtomicU64>),
 }
 
 impl Clock {
-    pub(crate) fn system() -> Self {
+    /// The system's clock, from now on.
+    pub fn system() -> Self {
         Self::Since(Instant::now())
     }
 
@@ -70,17 +72,22 @@ struct Limit {
 
 /// Rates of one resource over the last second.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rates {
-    pub(crate) resource: Arc<str>,
-    pub(crate) passed: u64,
-    pub(crate) blocked: u64,
-    pub(crate) succeeded: u64,
-    pub(crate) failed: u64,
+pub struct Rates {
+    /// `I_…` an interface, `M_…` a model.
+    pub resource: Arc<str>,
+    /// Calls (of a model: rows) that passed.
+    pub passed: u64,
+    /// Those that were refused.
+    pub blocked: u64,
+    /// Finished ones that succeeded.
+    pub succeeded: u64,
+    /// Finished ones that failed.
+    pub failed: u64,
 }
 
 impl FlowControl {
     /// Reads the rules of an earlier run. A damaged file is reported and set aside, never a reason not to start.
-    pub(crate) fn open(rules_file: PathBuf, clock: Clock) -> Self {
+    pub fn open(rules_file: PathBuf, clock: Clock) -> Self {
         let rules = rules_file::read(&rules_file);
         let resources = rules
             .iter()
@@ -95,7 +102,7 @@ impl FlowControl {
     }
 
     /// Sets the rate a resource may pass per second: 0 and less block everything. Effective at once and stored.
-    pub(crate) fn set_limit(&self, source: &str, allow_qps: f64) -> Result<(), Fault> {
+    pub fn set_limit(&self, source: &str, allow_qps: f64) -> Result<(), Fault> {
         if source.len() > MAX_SOURCE_BYTES || allow_qps.is_nan() {
             return Err(Fault::new(
                 ReturnCode::SYSTEM,
@@ -128,15 +135,21 @@ impl FlowControl {
     }
 
     /// The limit of a resource, if a rule exists.
-    pub(crate) fn limit(&self, resource: &str) -> Option<f64> {
+    pub fn limit(&self, resource: &str) -> Option<f64> {
         self.resources
             .load()
             .get(resource)
             .and_then(|resource| resource.limit.get())
     }
 
+    /// Takes `times` from the resource's rate, or refuses; either is counted.
+    pub fn pass(&self, resource: &str, times: u32) -> bool {
+        let now = self.clock.now_ms();
+        self.with(resource, |resource| resource.pass(now, times))
+    }
+
     /// Counts finished work that succeeded.
-    pub(crate) fn succeeded(&self, resource: &str, times: u32) {
+    pub fn succeeded(&self, resource: &str, times: u32) {
         if times > 0 {
             let now = self.clock.now_ms();
             self.with(resource, |resource| resource.succeeded.add(now, times));
@@ -144,7 +157,7 @@ impl FlowControl {
     }
 
     /// Counts finished work that failed.
-    pub(crate) fn failed(&self, resource: &str, times: u32) {
+    pub fn failed(&self, resource: &str, times: u32) {
         if times > 0 {
             let now = self.clock.now_ms();
             self.with(resource, |resource| resource.failed.add(now, times));
@@ -152,20 +165,20 @@ impl FlowControl {
     }
 
     /// Counts calls that were refused before they could ask to pass.
-    pub(crate) fn blocked(&self, resource: &str, times: u32) {
+    pub fn blocked(&self, resource: &str, times: u32) {
         let now = self.clock.now_ms();
         self.with(resource, |resource| resource.blocked.add(now, times));
     }
 
     /// The rates of every resource seen so far, in no order.
-    pub(crate) fn rates(&self) -> Vec<Rates> {
+    pub fn rates(&self) -> Vec<Rates> {
         let now = self.clock.now_ms();
         let resources = self.resources.load();
         resources.values().map(|r| r.rates(now)).collect()
     }
 
     /// Forgets the counters of models that are no longer loaded; limits stay.
-    pub(crate) fn retain_models(&self, loaded: impl Fn(&str) -> bool) {
+    pub fn retain_models(&self, loaded: impl Fn(&str) -> bool) {
         let gone = |name: &str, resource: &Resource| {
             name.starts_with("M_") && resource.limit.get().is_none() && !loaded(name)
         };
@@ -199,13 +212,6 @@ impl FlowControl {
         });
         let resources = self.resources.load();
         resources.get(name).map_or(fresh, Arc::clone)
-    }
-}
-
-impl Admission for FlowControl {
-    fn pass(&self, resource: &str, times: u32) -> bool {
-        let now = self.clock.now_ms();
-        self.with(resource, |resource| resource.pass(now, times))
     }
 }
 

@@ -6,23 +6,23 @@ use std::time::Duration;
 
 /// One line: `caseId|returnCode|costMs|downstreamCostMs|serviceName|routerInfo|input|output`.
 #[derive(Debug)]
-pub(crate) struct Line<'a> {
+pub struct Line<'a> {
     /// Empty when the call failed before it was known.
-    pub(crate) case_id: &'a str,
-    pub(crate) return_code: i32,
-    pub(crate) cost: Duration,
-    pub(crate) downstream: Duration,
-    pub(crate) service: &'a str,
+    pub case_id: &'a str,
+    pub return_code: i32,
+    pub cost: Duration,
+    pub downstream: Duration,
+    pub service: &'a str,
     /// Where the hosts were reached.
-    pub(crate) router: &'a str,
+    pub router: &'a str,
     /// The bodies, when the operator wants them logged.
-    pub(crate) input: Option<&'a [u8]>,
-    pub(crate) output: Option<&'a [u8]>,
+    pub input: Option<&'a [u8]>,
+    pub output: Option<&'a [u8]>,
 }
 
 const MAX_CASE_ID_CHARS: usize = 128;
 
-pub(crate) fn write(line: &Line<'_>) {
+pub fn write(line: &Line<'_>) {
     if tracing::enabled!(target: "flow", tracing::Level::INFO) {
         tracing::info!(target: "flow", "{}", text(line));
     }

@@ -1,5 +1,7 @@
 //! Receiving a request body: bounded in size, in time and by the server's budget of bytes.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
@@ -8,10 +10,8 @@ use fate_domain::return_code::ReturnCode;
 use http_body_util::BodyExt;
 use tokio::time::timeout_at;
 
-use crate::admission::Refused;
-use crate::answers;
-use crate::intake::{Pace, Share};
-use crate::node::Node;
+use crate::admission;
+use crate::intake::{ByteBudget, Pace, Share};
 
 /// A body over the limit is still read this many times as far, so that its sender gets to see the answer.
 const DISCARDED_LIMITS: usize = 4;
@@ -20,23 +20,22 @@ const FIRST_BYTES: usize = 64 << 10;
 
 /// A whole body. Its bytes are counted against the budget as long as this lives: until the call is answered.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) bytes: Bytes,
+pub struct Received {
+    /// What was sent.
+    pub bytes: Bytes,
     _share: Share,
 }
 
-/// Reads a whole body, or says with a return code why not. `service` names the call when it is refused.
-pub(super) async fn receive(
-    node: &Node,
+/// Reads a whole body of at most `limit` bytes, or says with a return code why not. `service` names the call when it is
+/// refused.
+pub async fn receive(
+    budget: &Arc<ByteBudget>,
+    limit: usize,
     service: &str,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Received, Fault> {
-    if node.gates.is_closed() {
-        return Err(answers::refusal(Refused::Closed, service));
-    }
-    let share = node.held_bytes.share();
-    let limit = node.config.max_message_bytes;
+    let share = budget.share();
     let bytes = read(&share, limit, service, headers, body).await?;
     Ok(Received {
         bytes,
@@ -79,7 +78,7 @@ async fn read(
         } else if share.take(data.len()) {
             received.extend_from_slice(&data);
         } else {
-            return Err(answers::over_load(service));
+            return Err(admission::over_load(service));
         }
     }
     if is_too_large {

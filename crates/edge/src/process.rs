@@ -13,7 +13,7 @@ const SAMPLES: usize = 10;
 /// the other areas and the collection counts stay zero; the keys are those that the admin pages plot.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Sample {
+pub struct Sample {
     timestamp: i64,
     heap: Memory,
     eden: Memory,
@@ -39,12 +39,12 @@ struct Memory {
 
 /// The last ten seconds.
 #[derive(Debug, Default)]
-pub(crate) struct Samples {
+pub struct Samples {
     ring: Mutex<VecDeque<Sample>>,
 }
 
 impl Samples {
-    pub(crate) fn record(&self, timestamp_ms: i64) {
+    pub fn record(&self, timestamp_ms: i64) {
         let sample = Sample::now(timestamp_ms);
         let mut ring = self.ring.lock();
         if ring.len() == SAMPLES {
@@ -54,7 +54,7 @@ impl Samples {
     }
 
     /// Oldest first.
-    pub(crate) fn all(&self) -> Vec<Sample> {
+    pub fn all(&self) -> Vec<Sample> {
         self.ring.lock().iter().cloned().collect()
     }
 }
@@ -82,20 +82,20 @@ impl Sample {
 
 /// The machine's memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MachineMemory {
+pub struct MachineMemory {
     total: u64,
     available: u64,
 }
 
 impl MachineMemory {
     /// Used part, 0 to 1.
-    pub(crate) fn used_fraction(self) -> f64 {
+    pub fn used_fraction(self) -> f64 {
         fraction(self.total.saturating_sub(self.available), self.total)
     }
 }
 
 /// `None` where the system does not tell.
-pub(crate) fn machine_memory() -> Option<MachineMemory> {
+pub fn machine_memory() -> Option<MachineMemory> {
     parse_meminfo(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 

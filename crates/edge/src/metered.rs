@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::http::Request;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use http::Request;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
@@ -24,8 +24,8 @@ const CONVERSATIONS: &str = "/grpc.reflection.";
 
 /// Puts [`Metered`] around the services.
 #[derive(Debug, Clone)]
-pub(super) struct MeterLayer {
-    pub(super) budget: Arc<ByteBudget>,
+pub(crate) struct MeterLayer {
+    pub(crate) budget: Arc<ByteBudget>,
 }
 
 impl<S> Layer<S> for MeterLayer {
@@ -41,7 +41,7 @@ impl<S> Layer<S> for MeterLayer {
 
 /// Services whose request bodies are metered until their calls are answered.
 #[derive(Debug, Clone)]
-pub(super) struct Metered<S> {
+pub(crate) struct Metered<S> {
     inner: S,
     budget: Arc<ByteBudget>,
 }

@@ -40,7 +40,7 @@ impl LogLevels {
     }
 
     /// Sets the level of everything that has no level of its own.
-    pub(crate) fn set_root(&self, level: &str) -> Result<(), String> {
+    pub fn set_root(&self, level: &str) -> Result<(), String> {
         let level = directive(level)?;
         self.change(|levels| {
             levels.base = level.to_owned();
@@ -49,7 +49,7 @@ impl LogLevels {
     }
 
     /// Sets the level of one package, a Rust module path such as `fate_model` or the target `flow`.
-    pub(crate) fn set_package(&self, package: &str, level: &str) -> Result<(), String> {
+    pub fn set_package(&self, package: &str, level: &str) -> Result<(), String> {
         let level = directive(level)?;
         let is_path = !package.is_empty()
             && package.len() <= 256

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
 use tokio::sync::Notify;
 
 /// One limit on calls in flight.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     limit: usize,
     in_flight: AtomicUsize,
     is_closed: AtomicBool,
@@ -17,7 +19,7 @@ pub(crate) struct Gate {
 
 /// Why a call may not enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// As many calls as allowed are in flight.
     Full,
     /// The server is stopping.
@@ -26,12 +28,13 @@ pub(crate) enum Refused {
 
 /// The right to be in flight; dropping it leaves the gate.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     gate: Arc<Gate>,
 }
 
 impl Gate {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
+    /// A gate for so many calls.
+    pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
             in_flight: AtomicUsize::new(0),
@@ -40,7 +43,8 @@ impl Gate {
         })
     }
 
-    pub(crate) fn try_enter(self: &Arc<Self>) -> Result<Permit, Refused> {
+    /// The right to be in flight, if there is one left.
+    pub fn try_enter(self: &Arc<Self>) -> Result<Permit, Refused> {
         if self.in_flight.fetch_add(1, Ordering::SeqCst) >= self.limit {
             self.leave();
             return Err(Refused::Full);
@@ -49,22 +53,29 @@ impl Gate {
             gate: Arc::clone(self),
         };
         // Looked at after entering: whoever closes the gate afterwards sees this call in flight and waits for it.
-        if self.is_closed.load(Ordering::SeqCst) {
+        if self.is_closed() {
             return Err(Refused::Closed);
         }
         Ok(permit)
     }
 
-    pub(crate) fn close(&self) {
+    /// Refuses everyone from now on; who is in flight stays.
+    pub fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
+    /// Whether the gate has been closed.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Calls in flight.
+    pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
     }
 
     /// Waits until nothing is in flight; false when `grace` ends before that.
-    pub(crate) async fn drained(&self, grace: Duration) -> bool {
+    pub async fn drained(&self, grace: Duration) -> bool {
         let empty = async {
             loop {
                 let left = self.left.notified();
@@ -90,55 +101,20 @@ impl Drop for Permit {
     }
 }
 
-/// The gates of a server. Loading models never takes a place from inference, nor the other way round.
-#[derive(Debug, Clone)]
-pub(crate) struct Gates {
-    /// Guest and host inference, `serving.max.inflight`.
-    pub(crate) inference: Arc<Gate>,
-    /// Changes of models; each may hold a connection to FATE-Flow for a minute.
-    pub(crate) models: Arc<Gate>,
-    /// Questions about the server.
-    pub(crate) common: Arc<Gate>,
+/// What a caller is told who may not enter. `service` is the service's name in the contract.
+pub fn refusal(refused: Refused, service: &str) -> Fault {
+    match refused {
+        Refused::Full => over_load(service),
+        Refused::Closed => Fault::new(ReturnCode::SHUTDOWN, "server is shutting down"),
+    }
 }
 
-const MODEL_CALLS: usize = 64;
-const COMMON_CALLS: usize = 256;
-
-impl Gates {
-    pub(crate) fn new(max_in_flight: usize) -> Self {
-        Self {
-            inference: Gate::new(max_in_flight),
-            models: Gate::new(MODEL_CALLS),
-            common: Gate::new(COMMON_CALLS),
-        }
-    }
-
-    pub(crate) fn close(&self) {
-        for gate in self.all() {
-            gate.close();
-        }
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.inference.is_closed.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn in_flight(&self) -> usize {
-        self.all().iter().map(|gate| gate.in_flight()).sum()
-    }
-
-    /// Waits until no call is in flight; false when `grace` ends before that.
-    pub(crate) async fn drained(&self, grace: Duration) -> bool {
-        let gates = self.all();
-        futures::future::join_all(gates.map(|gate| gate.drained(grace)))
-            .await
-            .into_iter()
-            .all(|drained| drained)
-    }
-
-    fn all(&self) -> [&Arc<Gate>; 3] {
-        [&self.inference, &self.models, &self.common]
-    }
+/// The contract's text for calls over a limit.
+pub fn over_load(service: &str) -> Fault {
+    Fault::new(
+        ReturnCode::OVERLOAD,
+        format!("request was block by over load, service name: {service}"),
+    )
 }
 
 #[cfg(test)]
@@ -164,18 +140,16 @@ mod tests {
         assert_eq!(gate.in_flight(), 0);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn draining_waits_for_the_last_call_but_not_forever() {
-        let gates = Gates::new(2);
-        let permit = gates.inference.try_enter().unwrap();
-        gates.close();
-        assert!(!gates.drained(Duration::from_secs(1)).await);
-        let waiting = tokio::spawn({
-            let gates = gates.clone();
-            async move { gates.drained(Duration::from_secs(60)).await }
-        });
-        tokio::task::yield_now().await;
-        drop(permit);
-        assert!(waiting.await.unwrap());
+    #[test]
+    fn refusals() {
+        let full = refusal(Refused::Full, "singleInference");
+        assert_eq!(
+            (full.code.0, full.message.as_str()),
+            (
+                124,
+                "request was block by over load, service name: singleInference"
+            )
+        );
+        assert_eq!(refusal(Refused::Closed, "x").code.0, 111);
     }
 }

@@ -18,7 +18,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// Connections that one listener holds at the same time; one more is closed at once.
 const MAX_CONNECTIONS: usize = 1024;
 /// Time in which a new connection has to say something: HTTP/2's preface, or the head of an HTTP/1 request.
-pub(crate) const FIRST_WORDS_TIMEOUT: Duration = Duration::from_secs(10);
+pub const FIRST_WORDS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after an error that will not go away by itself at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines about connections that were closed for want of a place.
@@ -28,11 +28,11 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 const PREFACE_BYTES: usize = 24;
 
 /// A place among the connections of a listener, free again when dropped.
-pub(crate) type Place = OwnedSemaphorePermit;
+pub type Place = OwnedSemaphorePermit;
 
 /// The connections of a listener.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub struct Places {
     listener: &'static str,
     free: Arc<Semaphore>,
     refused: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// `listener` names the listener in the log.
-    pub(crate) fn new(listener: &'static str) -> Self {
+    pub fn new(listener: &'static str) -> Self {
         Self {
             listener,
             free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
@@ -51,7 +51,7 @@ impl Places {
     }
 
     /// A place for one more connection; without one it has to be closed.
-    pub(crate) fn take(&mut self) -> Option<Place> {
+    pub fn take(&mut self) -> Option<Place> {
         let place = Arc::clone(&self.free).try_acquire_owned().ok();
         if place.is_none() {
             self.refused += 1;
@@ -75,7 +75,7 @@ impl Places {
 
 /// Connections that have begun to speak HTTP/2, without end; never yields an error. Must be polled inside a tokio
 /// runtime; dropping it closes the listener and the connections that have not begun to speak.
-pub(crate) fn accept_http2(listener: TcpListener) -> impl Stream<Item = io::Result<Connection>> {
+pub fn accept_http2(listener: TcpListener) -> impl Stream<Item = io::Result<Connection>> {
     let entrance = Entrance {
         listener,
         places: Places::new("gRPC"),
@@ -114,7 +114,7 @@ impl Entrance {
 }
 
 /// The next connection that could be accepted.
-pub(crate) async fn next(listener: &TcpListener) -> TcpStream {
+pub async fn next(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((connection, _)) => {
@@ -142,7 +142,7 @@ fn is_the_peer_s(error: &io::Error) -> bool {
 
 /// A connection whose first bytes have been read already; whoever reads gets them first.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     first: [u8; PREFACE_BYTES],
     taken: usize,
     stream: TcpStream,

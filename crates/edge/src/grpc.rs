@@ -1,0 +1,126 @@
+//! A gRPC listener of any role: its bounds, `grpc.health.v1` and reflection.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower::Service;
+use tower::layer::util::{Identity, Stack};
+
+use crate::connections;
+use crate::intake::ByteBudget;
+use crate::metered::MeterLayer;
+
+/// Streams of one connection. What all of them hold is bounded by the budget of bytes, see `metered`.
+const MAX_CONCURRENT_STREAMS: u32 = 64;
+/// Health and reflection take names, not data.
+const MAX_NAME_BYTES: usize = 16 << 10;
+
+/// Reports the state of the server and of each service to grpc.health.v1.
+#[derive(Debug, Clone)]
+pub struct Health {
+    reporter: HealthReporter,
+    services: Vec<&'static str>,
+}
+
+impl Health {
+    /// SERVING or NOT_SERVING, for the server as a whole and for each service.
+    pub async fn set_serving(&self, is_serving: bool) {
+        let status = if is_serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for service in std::iter::once(&"").chain(&self.services) {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
+}
+
+/// Services that have been put together but do not listen yet.
+pub struct GrpcServices {
+    router: Router<Stack<MeterLayer, Identity>>,
+}
+
+impl std::fmt::Debug for GrpcServices {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("GrpcServices")
+    }
+}
+
+impl GrpcServices {
+    /// Health and reflection; `names` are the services that will be added. The health state starts as NOT_SERVING.
+    pub async fn new(
+        budget: Arc<ByteBudget>,
+        names: Vec<&'static str>,
+    ) -> Result<(Self, Health), String> {
+        let (reporter, health_server) = tonic_health::server::health_reporter();
+        let v1 = reflection(&names)
+            .build_v1()
+            .map_err(|error| format!("reflection cannot be set up: {error}"))?;
+        let v1alpha = reflection(&names)
+            .build_v1alpha()
+            .map_err(|error| format!("reflection cannot be set up: {error}"))?;
+        let health = Health {
+            reporter,
+            services: names,
+        };
+        health.set_serving(false).await;
+        let router = tonic::transport::Server::builder()
+            .tcp_nodelay(true)
+            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .http2_keepalive_interval(Some(Duration::from_secs(20)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .layer(MeterLayer { budget })
+            .add_service(health_server.max_decoding_message_size(MAX_NAME_BYTES))
+            .add_service(v1.max_decoding_message_size(MAX_NAME_BYTES))
+            .add_service(v1alpha.max_decoding_message_size(MAX_NAME_BYTES));
+        Ok((Self { router }, health))
+    }
+
+    /// One more service.
+    pub fn with<S>(self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        Self {
+            router: self.router.add_service(service),
+        }
+    }
+
+    /// Serves until `stop` is cancelled and the calls in flight are answered.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let accepted = connections::accept_http2(listener);
+        let served = self
+            .router
+            .serve_with_incoming_shutdown(accepted, stop.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the gRPC listener failed");
+        }
+    }
+}
+
+fn reflection(names: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
+    let described = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(fate_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let shown = names.iter().chain(&["grpc.health.v1.Health"]);
+    shown.fold(described, |all, name| all.with_service_name(*name))
+}
