@@ -12,6 +12,7 @@
 mod buffers;
 mod cell;
 mod component;
+mod coverage;
 mod dsl;
 mod merge;
 mod partial;
@@ -24,6 +25,7 @@ mod verdict;
 
 pub use buffers::{Buffers, PIPELINE_KEY};
 pub use cell::{Cell, Spelling};
+pub use coverage::{Coverage, Figures};
 pub use merge::Score;
 pub use partial::{GuestLocal, Partial};
 pub use plan::{Plan, Site, compile};

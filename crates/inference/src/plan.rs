@@ -10,8 +10,8 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    Buffers, Cell, ComponentReport, GuestLocal, Partial, Refusal, Row, Score, Semantics, Treatment,
-    Verdict,
+    Buffers, Cell, ComponentReport, Coverage, GuestLocal, Partial, Refusal, Row, Score, Semantics,
+    Treatment, Verdict,
     component::{
         self, Built, Class, Context, GuestModel, HostModel, InJava, Output, Part, Source, Transform,
     },
@@ -41,6 +41,8 @@ pub struct Plan {
     outputs: Vec<Box<dyn Output>>,
     /// In the order in which their parts are added (contract 02 A9).
     hosts: Vec<String>,
+    /// The columns of [`Verdict::features`], in the same order.
+    needed: Vec<Column>,
     verdict: Verdict,
 }
 
@@ -251,7 +253,11 @@ impl Assembly {
                 "the model has hosts, and the publish request names none".to_owned(),
             ));
         }
-        let features = needed_features(&self.transforms, &model, &context.symbols);
+        let needed = needed_columns(&self.transforms, &model, &context.symbols);
+        let features = needed
+            .iter()
+            .map(|column| context.symbols.name(*column).to_owned())
+            .collect();
         let mut differences = context.differences;
         differences.dedup();
         let verdict = Verdict {
@@ -271,17 +277,19 @@ impl Assembly {
             component: model_node.name.as_str().into(),
             outputs: self.outputs,
             hosts: context.site.hosts.clone(),
+            needed,
             verdict,
         })
     }
 }
 
-/// Names that the request has to carry for the score: the model's columns, followed back through the transforms.
-fn needed_features(
+/// What the request has to carry for the score: the model's columns, followed back through the transforms; sorted by
+/// name.
+fn needed_columns(
     transforms: &[Box<dyn Transform>],
     model: &Model,
     symbols: &Symbols,
-) -> Vec<String> {
+) -> Vec<Column> {
     let mut needed: BTreeSet<Column> = match model {
         Model::Guest(model) => model.columns(),
         Model::Host(model) => model.columns(),
@@ -292,12 +300,9 @@ fn needed_features(
         .iter()
         .rev()
         .for_each(|transform| transform.trace_back(&mut needed));
-    let mut names: Vec<String> = needed
-        .into_iter()
-        .map(|column| symbols.name(column).to_owned())
-        .collect();
-    names.sort_unstable();
-    names
+    let mut needed: Vec<Column> = needed.into_iter().collect();
+    needed.sort_unstable_by_key(|column| symbols.name(*column));
+    needed
 }
 
 impl Plan {
@@ -337,11 +342,31 @@ impl Plan {
         }
     }
 
+    /// Whether a step of the model uses a feature of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.symbols.find(name).is_some()
+    }
+
+    /// Something to watch rows of this plan with.
+    pub fn coverage(&self) -> Coverage<'_> {
+        Coverage::new(&self.needed, &self.verdict.features, &self.symbols)
+    }
+
     /// The guest's own part. Faults carry the contract's code (110 for a value that is no number).
     pub fn guest_local<'a>(&'a self, row: &mut Row<'a>) -> Result<GuestLocal, Fault> {
+        self.guest_local_watched(row, None)
+    }
+
+    /// As [`Plan::guest_local`]; the coverage, one of this plan, tells afterwards what the row brought along, also when
+    /// it has failed.
+    pub fn guest_local_watched<'a>(
+        &'a self,
+        row: &mut Row<'a>,
+        coverage: Option<&mut Coverage<'_>>,
+    ) -> Result<GuestLocal, Fault> {
         match &self.model {
             Model::Guest(model) => {
-                self.transform(row)?;
+                self.transform(row, coverage)?;
                 model.local(row)
             }
             Model::Host(_) => Err(Fault::new(
@@ -353,9 +378,18 @@ impl Plan {
 
     /// A host's part.
     pub fn host_partial<'a>(&'a self, row: &mut Row<'a>) -> Result<Partial, Fault> {
+        self.host_partial_watched(row, None)
+    }
+
+    /// As [`Plan::host_partial`], watched like [`Plan::guest_local_watched`].
+    pub fn host_partial_watched<'a>(
+        &'a self,
+        row: &mut Row<'a>,
+        coverage: Option<&mut Coverage<'_>>,
+    ) -> Result<Partial, Fault> {
         match &self.model {
             Model::Host(model) => {
-                self.transform(row)?;
+                self.transform(row, coverage)?;
                 model.partial(row)
             }
             Model::Guest(_) => Err(Fault::new(
@@ -365,10 +399,22 @@ impl Plan {
         }
     }
 
-    fn transform<'a>(&'a self, row: &mut Row<'a>) -> Result<(), Fault> {
-        self.transforms
-            .iter()
-            .try_for_each(|transform| transform.apply(row))
+    fn transform<'a>(
+        &'a self,
+        row: &mut Row<'a>,
+        coverage: Option<&mut Coverage<'_>>,
+    ) -> Result<(), Fault> {
+        let mut transforms = self.transforms.iter();
+        let Some(coverage) = coverage else {
+            return transforms.try_for_each(|transform| transform.apply(row));
+        };
+        coverage.begin(row);
+        transforms.try_for_each(|transform| {
+            coverage.before(&**transform, row);
+            transform.apply(row)?;
+            coverage.after(row);
+            Ok(())
+        })
     }
 
     /// Appends a host's part as a JSON member, `"hetero_lr_0":{"score":0.0}`.

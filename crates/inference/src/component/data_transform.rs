@@ -234,6 +234,25 @@ impl Transform for JavaDataTransform {
         }
         Ok(())
     }
+
+    fn imputes(&self, row: &Row<'_>, found: &mut dyn FnMut(Column)) {
+        if let Some(fill) = &self.fill {
+            let columns = fill.columns.iter().copied();
+            columns
+                .filter(|column| matches!(row.cell(*column), Cell::Absent))
+                .for_each(&mut *found);
+        }
+        let missing = self.missing.iter();
+        for (tokens, replacements, _) in missing {
+            let columns = replacements.iter().map(|replacement| replacement.column);
+            columns
+                .filter(|column| match row.cell(*column) {
+                    Cell::Absent => true,
+                    cell => tokens.contains(cell),
+                })
+                .for_each(&mut *found);
+        }
+    }
 }
 
 fn null_fault() -> Fault {
@@ -361,8 +380,7 @@ impl Transform for FateDataTransform {
         }
         if let Some((tokens, replacements)) = &self.missing {
             for replacement in replacements {
-                let cell = row.cell(replacement.column);
-                if cell.is_missing() || is_blank_text(cell) || tokens.contains(cell) {
+                if is_to_be_filled(row.cell(replacement.column), tokens) {
                     row.set(replacement.column, replacement.cell());
                 }
             }
@@ -385,6 +403,20 @@ impl Transform for FateDataTransform {
             }
         }
         Ok(())
+    }
+
+    /// What a sparse row leaves out counts as filled: nobody can tell a zero from a feature that was forgotten.
+    fn imputes(&self, row: &Row<'_>, found: &mut dyn FnMut(Column)) {
+        let missing = self.missing.iter();
+        for (tokens, replacements) in missing {
+            let columns = replacements.iter().map(|replacement| replacement.column);
+            columns
+                .filter(|column| is_to_be_filled(row.cell(*column), tokens))
+                .for_each(&mut *found);
+        }
+        let zero = self.zero.iter().copied();
+        zero.filter(|column| row.cell(*column).is_missing())
+            .for_each(found);
     }
 }
 
@@ -415,6 +447,10 @@ impl FateDataTransform {
             }
         }
     }
+}
+
+fn is_to_be_filled(cell: &Cell<'_>, tokens: &Sentinels) -> bool {
+    cell.is_missing() || is_blank_text(cell) || tokens.contains(cell)
 }
 
 fn is_blank_text(cell: &Cell<'_>) -> bool {

@@ -70,18 +70,30 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
     ))
 }
 
+impl Imputation {
+    fn is_missing(&self, cell: &Cell<'_>) -> bool {
+        match cell.number() {
+            Some(value) => self.tokens.contains(&value) || (value.is_nan() && self.fills_nan),
+            None => cell.is_missing() && self.fills_nan,
+        }
+    }
+}
+
 impl Transform for Imputation {
     fn apply<'a>(&'a self, row: &mut Row<'a>) -> Result<(), Fault> {
         for &(column, replacement) in &self.columns {
-            let cell = row.cell(column);
-            let missing = match cell.number() {
-                Some(value) => self.tokens.contains(&value) || (value.is_nan() && self.fills_nan),
-                None => cell.is_missing() && self.fills_nan,
-            };
-            if missing {
+            if self.is_missing(row.cell(column)) {
                 row.set(column, Cell::double(replacement));
             }
         }
         Ok(())
+    }
+
+    fn imputes(&self, row: &Row<'_>, found: &mut dyn FnMut(Column)) {
+        for &(column, _) in &self.columns {
+            if self.is_missing(row.cell(column)) {
+                found(column);
+            }
+        }
     }
 }

@@ -30,6 +30,9 @@ mod sentinel;
 pub(crate) trait Transform: std::fmt::Debug + Send + Sync {
     fn apply<'a>(&'a self, row: &mut Row<'a>) -> Result<(), Fault>;
 
+    /// Names the columns without a value that [`Transform::apply`] is about to fill. Asked only for rows that are watched.
+    fn imputes(&self, _row: &Row<'_>, _found: &mut dyn FnMut(Column)) {}
+
     /// From the columns needed behind this step to those needed before it.
     fn trace_back(&self, _needed: &mut BTreeSet<Column>) {}
 }
