@@ -8,23 +8,13 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use process::{Running, run, run_with, stderr, stdout};
+use process::{Running, port, run, run_with, stderr, stdout};
 use serde_json::{Value, json};
 
 fn config(directory: &Path, text: &str) -> String {
     let path = directory.join("node.properties");
     fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
-}
-
-/// The number after `name=` and an address in a line of the log.
-fn port(line: &str, name: &str) -> u16 {
-    let after = line.split_once(name).unwrap().1;
-    let digits = after.split_once(':').unwrap().1;
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
-    digits[..end].parse().unwrap()
 }
 
 #[test]

@@ -19,6 +19,17 @@ pub enum Error {
         path.display()
     )]
     InUse { path: PathBuf },
+    /// There is no store, and none is made: only a server does that.
+    #[error(
+        "there is no model store in {}{}",
+        path.display(),
+        if *is_java { ": a Java node's store is taken over when the server starts there" } else { "" }
+    )]
+    NoStore {
+        path: PathBuf,
+        /// A Java node's files are there.
+        is_java: bool,
+    },
     /// A setting makes no sense.
     #[error("{key}={value}: {cause}")]
     Setting {

@@ -20,6 +20,7 @@ mod lifecycle;
 mod published;
 mod request;
 mod restore;
+mod semantics;
 mod settings;
 mod source;
 mod store;
@@ -29,5 +30,8 @@ pub use export::Export;
 pub use lifecycle::Models;
 pub use published::{Binding, LoadedModel, Published, Remote};
 pub use restore::{RestoreFailure, RestoreReport, TakeOver};
+pub use semantics::{ChangeError, SemanticsChange, set_stored_semantics};
 pub use settings::Settings;
-pub use source::offline::{Unreadable, read_archive, read_cache_file};
+pub use source::offline::{
+    Stored, Unreadable, read_archive, read_cache_file, read_folder, read_stored,
+};

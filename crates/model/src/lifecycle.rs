@@ -111,7 +111,7 @@ impl Models {
         let result = self.inner.flights.run(&key, request, work).await;
         match &result {
             Ok(model) => {
-                tracing::info!(model = key.store_name(), role = %model.role, "model loaded")
+                tracing::info!(model = key.store_name(), role = %model.role, "model loaded: {}", model.summary())
             }
             Err(fault) => tracing::warn!(
                 model = key.store_name(),
@@ -261,7 +261,7 @@ impl Models {
 
     /// Waits until fewer than [`CONCURRENT_LOADS`] models are being fetched and compiled, but not longer than a caller
     /// would: code 124.
-    async fn turn_to_load(&self) -> Result<SemaphorePermit<'_>, Fault> {
+    pub(crate) async fn turn_to_load(&self) -> Result<SemaphorePermit<'_>, Fault> {
         match tokio::time::timeout(MAX_WAIT, self.inner.loading.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(broken_off("the node is stopping")),
@@ -381,7 +381,7 @@ impl Models {
 
     /// Makes one change as the only writer: `work` commits it to the store and edits the table, which is then published
     /// whole. It runs to its end even if the caller goes away.
-    async fn change<T: Send + 'static>(
+    pub(crate) async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Store, &mut ModelTable) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
@@ -438,7 +438,7 @@ pub(crate) fn compile_model(buffers: &Buffers, description: &Description) -> Res
     fate_inference::compile(buffers, &site, description.semantics)
 }
 
-fn refused(key: &ModelKey, refusal: &Refusal) -> Fault {
+pub(crate) fn refused(key: &ModelKey, refusal: &Refusal) -> Fault {
     let text = format!(
         "model initialization error: model {} cannot be served: {refusal}",
         key.store_name()
@@ -446,7 +446,6 @@ fn refused(key: &ModelKey, refusal: &Refusal) -> Fault {
     Fault::new(ReturnCode::MODEL_INIT, text)
 }
 
-/// Bindings whose model could not be restored stay in the store, but lead nowhere.
 /// A service id leads to a guest's model: a host's part must not take the place of one that is bound.
 fn refuse_loss_of_role(store: &Store, next: &Description) -> Result<(), Fault> {
     let bound = store.manifest().bindings.iter();
@@ -460,6 +459,7 @@ fn refuse_loss_of_role(store: &Store, next: &Description) -> Result<(), Fault> {
     }
 }
 
+/// Bindings whose model could not be restored stay in the store, but lead nowhere.
 fn bindings_of(store: &Store) -> impl Iterator<Item = (String, ModelKey)> {
     store
         .manifest()

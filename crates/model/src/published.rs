@@ -34,6 +34,41 @@ pub struct LoadedModel {
     pub note: Option<String>,
 }
 
+/// Features that a summary names; all of them are in queryModel's content.
+const NAMED_FEATURES: usize = 8;
+
+impl LoadedModel {
+    /// The verdict in one line, for the answer to a load and the log: kind, what this party must supply, and where the
+    /// other semantics would score differently.
+    pub fn summary(&self) -> String {
+        let verdict = self.plan.verdict();
+        let mut text = format!(
+            "servable with semantics {}: {}",
+            self.semantics, verdict.kind
+        );
+        if verdict.needs_hosts {
+            text.push_str(", needs the hosts' parts");
+        }
+        let features = &verdict.features;
+        text.push_str(&format!("; {} features", features.len()));
+        if !features.is_empty() {
+            let named = features.len().min(NAMED_FEATURES);
+            text.push_str(&format!(": {}", features[..named].join(", ")));
+        }
+        if features.len() > NAMED_FEATURES {
+            text.push_str(&format!(", and {} more", features.len() - NAMED_FEATURES));
+        }
+        if !verdict.differences.is_empty() {
+            let differences = verdict.differences.join("; ");
+            text.push_str(&format!("; the semantics differ: {differences}"));
+        }
+        if let Some(note) = &self.note {
+            text.push_str(&format!("; {note}"));
+        }
+        text
+    }
+}
+
 /// What a service id leads to.
 #[derive(Debug, Clone)]
 pub enum Binding {

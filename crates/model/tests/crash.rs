@@ -23,6 +23,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fate_domain::model_key::ModelKey;
+use fate_inference::Semantics;
 use fate_model::{Models, Settings};
 use golden::{Golden, bind_request, cache_json, golden, load_request};
 
@@ -31,6 +32,8 @@ const KILLS: u32 = 200;
 const IN_FLIGHT_AT_LEAST: u32 = 30;
 /// Contents that one model is loaded with in turn.
 const MARKS: usize = 3;
+/// The first is what a load gives.
+const SEMANTICS: [Semantics; 2] = [Semantics::Fate, Semantics::Java];
 const SERVICE_IDS: [&str; 3] = ["lr-test", "second service", "信用-1"];
 
 const FOLDER: &str = "FATE_CRASH_FOLDER";
@@ -58,12 +61,17 @@ enum Operation {
     Unload {
         model: usize,
     },
+    /// Which of [`SEMANTICS`] a loaded model gets.
+    Semantics {
+        model: usize,
+        semantics: usize,
+    },
 }
 
-/// What the store must hold: mark of each loaded model, model of each bound service id.
+/// What the store must hold: mark and semantics of each loaded model, model of each bound service id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct State {
-    models: BTreeMap<usize, usize>,
+    models: BTreeMap<usize, (usize, usize)>,
     bindings: BTreeMap<usize, usize>,
 }
 
@@ -81,7 +89,7 @@ impl Operation {
         let model = random.below(models.len());
         let service = random.below(SERVICE_IDS.len());
         let loaded = state.models.contains_key(&model);
-        match random.below(10) {
+        match random.below(12) {
             4..=6 if loaded && models[model].role == "guest" => Operation::Bind { service, model },
             7 => match state.bindings.get(&service) {
                 Some(model) => Operation::Unbind {
@@ -91,6 +99,10 @@ impl Operation {
                 None => Operation::LoadBroken { model },
             },
             8 if loaded => Operation::Unload { model },
+            10.. if loaded => Operation::Semantics {
+                model,
+                semantics: random.below(SEMANTICS.len()),
+            },
             9 => Operation::LoadBroken { model },
             _ => Operation::Load {
                 model,
@@ -106,6 +118,7 @@ impl Operation {
             Operation::Bind { service, model } => format!("bind {service} {model}"),
             Operation::Unbind { service, model } => format!("unbind {service} {model}"),
             Operation::Unload { model } => format!("unload {model} 0"),
+            Operation::Semantics { model, semantics } => format!("semantics {model} {semantics}"),
         }
     }
 
@@ -124,6 +137,10 @@ impl Operation {
                 model: b,
             },
             "unload" => Operation::Unload { model: a },
+            "semantics" => Operation::Semantics {
+                model: a,
+                semantics: b,
+            },
             other => panic!("no operation: {other}"),
         }
     }
@@ -131,7 +148,7 @@ impl Operation {
     fn apply(self, state: &mut State) {
         match self {
             Operation::Load { model, mark } => {
-                state.models.insert(model, mark);
+                state.models.insert(model, (mark, 0));
             }
             Operation::LoadBroken { .. } => {}
             Operation::Bind { service, model } => {
@@ -143,6 +160,12 @@ impl Operation {
             Operation::Unload { model } => {
                 state.models.remove(&model);
                 state.bindings.retain(|_, bound| *bound != model);
+            }
+            Operation::Semantics { model, semantics } => {
+                state
+                    .models
+                    .entry(model)
+                    .and_modify(|(_, of_model)| *of_model = semantics);
             }
         }
     }
@@ -178,6 +201,12 @@ impl Operation {
                     .unwrap();
             }
             Operation::Unload { model } => models.unload(&all[model].key).await.unwrap(),
+            Operation::Semantics { model, semantics } => {
+                models
+                    .set_semantics(&all[model].key, SEMANTICS[semantics])
+                    .await
+                    .unwrap();
+            }
         }
     }
 }
@@ -244,12 +273,14 @@ async fn restored(folder: &Path) -> State {
         assert_eq!(loaded.remotes.len(), 1);
         let buffers = models.buffers(&loaded.key).await.unwrap();
         let whole = |mark: &usize| all[model].marked(&mark.to_string()).buffers == buffers;
-        state.models.insert(
-            model,
-            (0..MARKS)
-                .find(whole)
-                .expect("a model is stored as it was loaded"),
-        );
+        let mark = (0..MARKS)
+            .find(whole)
+            .expect("a model is stored as it was loaded");
+        let semantics = SEMANTICS
+            .iter()
+            .position(|known| *known == loaded.semantics)
+            .unwrap();
+        state.models.insert(model, (mark, semantics));
     }
     for (service_id, key) in snapshot.bindings() {
         let service = SERVICE_IDS

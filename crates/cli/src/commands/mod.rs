@@ -3,6 +3,7 @@
 mod demo;
 mod infer;
 mod inspect;
+mod semantics;
 mod server;
 mod verify;
 
@@ -15,7 +16,7 @@ pub(crate) enum Command {
     Server(server::Args),
     Infer(infer::Args),
     Demo(demo::Args),
-    /// Look at models without a running node.
+    /// Look at models, test them, choose their arithmetic.
     #[command(subcommand)]
     Model(ModelCommand),
 }
@@ -24,6 +25,7 @@ pub(crate) enum Command {
 pub(crate) enum ModelCommand {
     Inspect(inspect::Args),
     Verify(verify::Args),
+    Semantics(semantics::Args),
 }
 
 impl Command {
@@ -31,9 +33,9 @@ impl Command {
     pub(crate) fn default_log_level(&self) -> &'static str {
         match self {
             Command::Server(_) | Command::Model(ModelCommand::Inspect(_)) => "info",
-            Command::Infer(_) | Command::Demo(_) | Command::Model(ModelCommand::Verify(_)) => {
-                "warn"
-            }
+            Command::Infer(_)
+            | Command::Demo(_)
+            | Command::Model(ModelCommand::Verify(_) | ModelCommand::Semantics(_)) => "warn",
         }
     }
 
@@ -44,6 +46,7 @@ impl Command {
             Command::Demo(args) => demo::run(&args),
             Command::Model(ModelCommand::Inspect(args)) => inspect::run(&args),
             Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
+            Command::Model(ModelCommand::Semantics(args)) => semantics::run(args),
         }
     }
 }

@@ -83,6 +83,16 @@ fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
+/// The number after `name=` and an address in a line of the log.
+pub(crate) fn port(line: &str, name: &str) -> u16 {
+    let after = line.split_once(name).unwrap().1;
+    let digits = after.split_once(':').unwrap().1;
+    let end = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
+    digits[..end].parse().unwrap()
+}
+
 /// A process that is killed when the test is over.
 pub(crate) struct Running {
     child: Child,

@@ -22,7 +22,7 @@ const MAX_META_BYTES: u64 = 256 << 10;
 /// The YAML parser takes time by depth times length; FATE-Flow opens at most one bracket for each alias.
 const MAX_META_BRACKETS: usize = 2048;
 /// A model has some ten files for each component.
-const MAX_ENTRIES: usize = 100_000;
+pub(crate) const MAX_ENTRIES: usize = 100_000;
 /// A component, an alias and a buffer's name make one file name each in FATE-Flow's folder.
 const MAX_NAME_BYTES: usize = 255;
 

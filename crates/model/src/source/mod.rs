@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod buffers_json;
 pub(crate) mod flow_transfer;
+pub(crate) mod folder;
 pub(crate) mod import_path;
 pub(crate) mod offline;
 mod tls;

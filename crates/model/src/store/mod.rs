@@ -29,7 +29,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 pub(crate) use manifest::Manifest;
-pub(crate) use record::{Description, StoredModel};
+pub(crate) use record::{Description, StoredModel, decode as decode_record};
 
 /// The folder below `.fate`.
 const FOLDER: &str = "serving";
@@ -43,9 +43,9 @@ const MODEL_SUFFIX: &str = ".model";
 pub(crate) struct Store {
     folder: PathBuf,
     manifest: Manifest,
-    /// Number of the newest model file; the name of a file that belongs to the store is never used again.
     /// Whether a manifest is on the disk.
     has_manifest: bool,
+    /// Number of the newest model file; the name of a file that belongs to the store is never used again.
     last_file: u64,
     /// Held, not used: the lock goes when the process does.
     _lock: File,
@@ -77,6 +77,11 @@ pub(crate) struct Staged {
 }
 
 impl Store {
+    /// Whether a server has worked here.
+    pub(crate) fn exists(fate_folder: &Path) -> bool {
+        fate_folder.join(FOLDER).join(MODELS).is_dir()
+    }
+
     /// Opens `<fate_folder>/serving`, creating it if needed.
     pub(crate) fn open(fate_folder: &Path) -> Result<(Store, Opened), Error> {
         let folder = fate_folder.join(FOLDER);

@@ -104,7 +104,7 @@ pub(super) fn encode(model: &StoredModel) -> Result<Encoded, String> {
 }
 
 /// The opposite; the buffers are slices of `bytes`.
-pub(super) fn decode(bytes: &Bytes) -> Result<StoredModel, String> {
+pub(crate) fn decode(bytes: &Bytes) -> Result<StoredModel, String> {
     let header_at = MAGIC.len() + 4;
     if bytes.len() < header_at + CHECKSUM_BYTES {
         return Err("the file is cut off".to_owned());

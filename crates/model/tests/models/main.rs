@@ -10,6 +10,7 @@ mod java;
 mod limits;
 mod loading;
 mod restoring;
+mod semantics;
 mod sharing;
 mod take_over;
 mod transfer;

@@ -38,9 +38,11 @@ impl ModelService for Edge {
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
         let request = request.into_inner();
-        let work = async { self.node.models.load(&request).await.map(drop) };
+        let work = self.node.models.load(&request);
         let outcome = self.managed(entry("I_MODEL_LOAD", "load"), work).await;
-        Ok(Response::new(published(outcome)))
+        Ok(Response::new(published(
+            outcome.map(|model| model.summary()),
+        )))
     }
 
     async fn publish_bind(
@@ -49,7 +51,7 @@ impl ModelService for Edge {
     ) -> Result<Response<PublishResponse>, Status> {
         let request = request.into_inner();
         let outcome = self.managed(BIND, self.node.models.bind(&request)).await;
-        Ok(Response::new(published(outcome)))
+        Ok(Response::new(published(outcome.map(|()| String::new()))))
     }
 
     async fn publish_online(
@@ -159,9 +161,13 @@ impl Edge {
     }
 }
 
-/// `data` is the JSON of an empty map, on errors as well.
-fn published(outcome: Result<(), Fault>) -> PublishResponse {
-    let (status_code, message) = status_of(outcome);
+/// `data` is the JSON of an empty map, on errors as well. FATE-Flow judges by the status code alone and shows the text of
+/// failures only (contract 03 §5.3), so that a load's text may tell the verdict.
+fn published(outcome: Result<String, Fault>) -> PublishResponse {
+    let (status_code, message) = match outcome {
+        Ok(text) => (0, text),
+        Err(fault) => (fault.code.0, fault.message),
+    };
     PublishResponse {
         status_code,
         message,

@@ -5,10 +5,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use fate_domain::fault::Fault;
+use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
 use fate_edge::config::Address;
 use fate_edge::http::{change_package_level, change_system_level, json_response, spring_error};
 use fate_edge::managed::ManagedEntry;
+use fate_inference::Semantics;
 use fate_proto::common_service::UpdateServiceRequest;
 use fate_proto::model::{FetchModelRequest, UnbindRequest};
 use serde::Deserialize;
@@ -18,7 +20,7 @@ use crate::answers;
 use crate::node::Node;
 use crate::peer;
 
-/// Parameters of all three calls; a call looks at its own.
+/// Parameters of all calls; a call looks at its own.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Parameters {
@@ -33,6 +35,7 @@ struct Parameters {
     router_mode: Option<String>,
     weight: Option<i32>,
     version: Option<i64>,
+    semantics: Option<String>,
 }
 
 /// What a called server answered.
@@ -117,6 +120,35 @@ pub(super) async fn update_weight(State(node): Edge, headers: HeaderMap, body: B
     let call = Call {
         entry: entry("I_HTTP_UPDATE_WEIGHT", "updateService"),
         path: "/server/service/weight/update",
+    };
+    call.answer(&node, &headers, body, work).await
+}
+
+/// `POST /server/model/semantics`, ours: gives a model of this server another semantics, durably.
+pub(super) async fn semantics(State(node): Edge, headers: HeaderMap, body: Body) -> Response {
+    let work = async |parameters: Parameters| {
+        let key = ModelKey::new(
+            required(parameters.table_name, "parameter tableName is blank")?,
+            required(parameters.namespace, "parameter namespace is blank")?,
+        );
+        let semantics: Semantics = required(parameters.semantics, "parameter semantics is blank")?
+            .parse()
+            .map_err(|cause: String| invalid(&cause))?;
+        let change = node.models.set_semantics(&key, semantics).await;
+        Ok(match change {
+            Ok(change) => Outcome {
+                code: 0,
+                message: change.to_string(),
+            },
+            Err(fault) => Outcome {
+                code: fault.code.0,
+                message: fault.message,
+            },
+        })
+    };
+    let call = Call {
+        entry: entry("I_HTTP_SEMANTICS", "semantics"),
+        path: "/server/model/semantics",
     };
     call.answer(&node, &headers, body, work).await
 }

@@ -31,6 +31,7 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
         .route("/v1/batchInference", post(inference::batch))
         .route("/server/model/unbind", post(management::unbind))
         .route("/server/model/transfer", post(management::transfer))
+        .route("/server/model/semantics", post(management::semantics))
         .route(
             "/server/service/weight/update",
             post(management::update_weight),

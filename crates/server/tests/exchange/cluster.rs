@@ -123,7 +123,7 @@ pub(crate) async fn pair(guest_pairs: &[(&str, &str)], host_pairs: &[(&str, &str
     pairs.extend_from_slice(host_pairs);
     let host = Node::start(&pairs).await;
     let loaded = host.load_example("host").await;
-    assert_eq!((loaded.status_code, loaded.message.as_str()), (0, ""));
+    assert_eq!(loaded.status_code, 0, "{}", loaded.message);
     let guest = guest_of(host.grpc(), guest_pairs).await;
     Pair {
         guest,
@@ -139,7 +139,7 @@ pub(crate) async fn guest_of(host: SocketAddr, pairs: &[(&str, &str)]) -> Node {
     all.extend_from_slice(pairs);
     let guest = Node::start(&all).await;
     let loaded = guest.load_example("guest").await;
-    assert_eq!((loaded.status_code, loaded.message.as_str()), (0, ""));
+    assert_eq!(loaded.status_code, 0, "{}", loaded.message);
     let bound = guest.bind_example("lr-test").await;
     assert_eq!((bound.status_code, bound.message.as_str()), (0, ""));
     guest
