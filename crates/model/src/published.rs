@@ -38,29 +38,23 @@ pub struct LoadedModel {
 const NAMED_FEATURES: usize = 8;
 
 impl LoadedModel {
-    /// The verdict in one line, for the answer to a load and the log: kind, what this party must supply, and where the
-    /// other semantics would score differently.
+    /// The verdict in one line, for the answer to a load and the log: its own words, then what this party must supply,
+    /// and where the other semantics would score differently.
     pub fn summary(&self) -> String {
         let verdict = self.plan.verdict();
-        let mut text = format!(
-            "servable with semantics {}: {}",
-            self.semantics, verdict.kind
-        );
-        if verdict.needs_hosts {
-            text.push_str(", needs the hosts' parts");
+        let mut text = verdict.to_string();
+        let (named, others) = verdict
+            .features
+            .split_at(verdict.features.len().min(NAMED_FEATURES));
+        if !named.is_empty() {
+            text.push_str(&format!("; features {}", named.join(", ")));
         }
-        let features = &verdict.features;
-        text.push_str(&format!("; {} features", features.len()));
-        if !features.is_empty() {
-            let named = features.len().min(NAMED_FEATURES);
-            text.push_str(&format!(": {}", features[..named].join(", ")));
+        if !others.is_empty() {
+            text.push_str(&format!(" and {} more", others.len()));
         }
-        if features.len() > NAMED_FEATURES {
-            text.push_str(&format!(", and {} more", features.len() - NAMED_FEATURES));
-        }
-        if !verdict.differences.is_empty() {
-            let differences = verdict.differences.join("; ");
-            text.push_str(&format!("; the semantics differ: {differences}"));
+        let other = self.semantics.other();
+        for difference in &verdict.differences {
+            text.push_str(&format!("; {other} would differ: {difference}"));
         }
         if let Some(note) = &self.note {
             text.push_str(&format!("; {note}"));

@@ -140,6 +140,8 @@ pub(crate) async fn guest_of(host: SocketAddr, pairs: &[(&str, &str)]) -> Node {
     let guest = Node::start(&all).await;
     let loaded = guest.load_example("guest").await;
     assert_eq!(loaded.status_code, 0, "{}", loaded.message);
+    let verdict = "servable: binary logistic regression, guest with its hosts, ";
+    assert!(loaded.message.starts_with(verdict), "{}", loaded.message);
     let bound = guest.bind_example("lr-test").await;
     assert_eq!((bound.status_code, bound.message.as_str()), (0, ""));
     guest
