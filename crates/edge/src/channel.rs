@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use http::Uri;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::config::Address;
+use crate::dial::Dialer;
 
 /// Largest message taken in either direction; Java peers accept as much.
 pub const MAX_MESSAGE_BYTES: usize = 32 << 20;
@@ -14,8 +16,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A channel that connects on first use and again after a loss. Must be called inside a tokio runtime.
 pub fn lazy_channel(address: &Address) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| format!("{address} is not usable as an address: {error}"))?
+    lazy_channel_over(address, Dialer::plain())
+}
+
+/// The same over connections of a dialer's making.
+pub fn lazy_channel_over(address: &Address, dialer: Dialer) -> Result<Channel, String> {
+    let scheme = dialer.scheme();
+    let unusable = |cause| format!("{address} is not usable as an address: {cause}");
+    let uri: Uri = format!("{scheme}://{address}")
+        .parse()
+        .map_err(|cause| unusable(format!("{cause}")))?;
+    let endpoint = Endpoint::from(uri)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .initial_stream_window_size(4 << 20)
@@ -23,7 +34,7 @@ pub fn lazy_channel(address: &Address) -> Result<Channel, String> {
         .http2_keep_alive_interval(Duration::from_secs(15))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true);
-    Ok(endpoint.connect_lazy())
+    Ok(endpoint.connect_with_connector_lazy(dialer))
 }
 
 /// Whether a call ended because its time was over.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::{Stream, stream};
+use futures::stream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,13 +15,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::stream::Stream;
+use crate::tls::ServerTls;
+
 /// Connections that one listener holds at the same time; one more is closed at once.
 const MAX_CONNECTIONS: usize = 1024;
 /// Time in which a new connection has to say something: HTTP/2's preface, or the head of an HTTP/1 request.
 pub const FIRST_WORDS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after an error that will not go away by itself at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between two lines about connections that were closed for want of a place.
+/// Between two lines about connections that were closed or refused.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Every HTTP/2 connection begins with these 24 bytes, `PRI * HTTP/2.0…`.
@@ -35,8 +38,7 @@ pub type Place = OwnedSemaphorePermit;
 pub struct Places {
     listener: &'static str,
     free: Arc<Semaphore>,
-    refused: u64,
-    last_said: Option<Instant>,
+    said: Seldom,
 }
 
 impl Places {
@@ -45,41 +47,57 @@ impl Places {
         Self {
             listener,
             free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            refused: 0,
-            last_said: None,
+            said: Seldom::default(),
         }
     }
 
     /// A place for one more connection; without one it has to be closed.
     pub fn take(&mut self) -> Option<Place> {
         let place = Arc::clone(&self.free).try_acquire_owned().ok();
-        if place.is_none() {
-            self.refused += 1;
-            self.say_refused();
+        if place.is_none()
+            && let Some(closed) = self.said.count()
+        {
+            tracing::warn!(
+                listener = self.listener,
+                closed,
+                "new connections were closed: {MAX_CONNECTIONS} are open"
+            );
         }
         place
     }
+}
 
-    fn say_refused(&mut self) {
-        if self.last_said.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            tracing::warn!(
-                listener = self.listener,
-                closed = self.refused,
-                "new connections were closed: {MAX_CONNECTIONS} are open"
-            );
+/// Says things that may happen often not more than once in [`LOG_INTERVAL`].
+#[derive(Debug, Default)]
+struct Seldom {
+    happened: u64,
+    last_said: Option<Instant>,
+}
+
+impl Seldom {
+    /// Counts one more; when it is time to say so, how often it has happened since it was said last.
+    fn count(&mut self) -> Option<u64> {
+        self.happened += 1;
+        let is_time = self.last_said.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        is_time.then(|| {
             self.last_said = Some(Instant::now());
-            self.refused = 0;
-        }
+            std::mem::take(&mut self.happened)
+        })
     }
 }
 
-/// Connections that have begun to speak HTTP/2, without end; never yields an error. Must be polled inside a tokio
+/// Connections that have begun to speak HTTP/2, secured if there is `tls`, without end; never yields an error. Must be polled inside a tokio
 /// runtime; dropping it closes the listener and the connections that have not begun to speak.
-pub fn accept_http2(listener: TcpListener) -> impl Stream<Item = io::Result<Connection>> {
+pub fn accept_http2(
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+) -> impl futures::Stream<Item = io::Result<Connection>> {
     let entrance = Entrance {
         listener,
+        tls,
         places: Places::new("gRPC"),
         silent: JoinSet::new(),
+        said: Seldom::default(),
     };
     stream::unfold(entrance, |mut entrance| async move {
         let connection = entrance.next().await;
@@ -89,9 +107,11 @@ pub fn accept_http2(listener: TcpListener) -> impl Stream<Item = io::Result<Conn
 
 struct Entrance {
     listener: TcpListener,
+    tls: Option<ServerTls>,
     places: Places,
     /// Connections that have not said enough yet.
-    silent: JoinSet<Option<Connection>>,
+    silent: JoinSet<Result<Connection, NotBegun>>,
+    said: Seldom,
 }
 
 impl Entrance {
@@ -100,17 +120,33 @@ impl Entrance {
             tokio::select! {
                 stream = next(&self.listener) => {
                     if let Some(place) = self.places.take() {
-                        self.silent.spawn(Connection::begun(stream, place));
+                        self.silent.spawn(Connection::begun(stream, self.tls.clone(), place));
                     }
                 }
-                Some(ended) = self.silent.join_next() => {
-                    if let Ok(Some(connection)) = ended {
-                        return connection;
-                    }
+                Some(ended) = self.silent.join_next() => match ended {
+                    Ok(Ok(connection)) => return connection,
+                    Ok(Err(NotBegun::Handshake(cause))) => self.say_refused(&cause),
+                    Ok(Err(NotBegun::Silent)) | Err(_) => {}
                 }
             }
         }
     }
+}
+
+impl Entrance {
+    fn say_refused(&mut self, cause: &io::Error) {
+        if let Some(refused) = self.said.count() {
+            tracing::warn!(refused, %cause, "connections were refused at the TLS handshake; the last cause");
+        }
+    }
+}
+
+/// Why a connection is not served.
+enum NotBegun {
+    /// It did not say enough in time.
+    Silent,
+    /// The TLS handshake failed.
+    Handshake(io::Error),
 }
 
 /// The next connection that could be accepted.
@@ -145,22 +181,37 @@ fn is_the_peer_s(error: &io::Error) -> bool {
 pub struct Connection {
     first: [u8; PREFACE_BYTES],
     taken: usize,
-    stream: TcpStream,
+    stream: Stream,
     _place: Place,
 }
 
 impl Connection {
-    /// Waits for the bytes of a preface; whether they are one is for HTTP/2 to say.
-    async fn begun(mut stream: TcpStream, place: Place) -> Option<Self> {
-        let mut first = [0; PREFACE_BYTES];
-        let read = timeout(FIRST_WORDS_TIMEOUT, stream.read_exact(&mut first)).await;
-        read.ok()?.ok()?;
-        Some(Self {
-            first,
-            taken: 0,
-            stream,
-            _place: place,
-        })
+    /// Shakes hands and waits for the bytes of a preface; whether they are one is for HTTP/2 to say.
+    async fn begun(
+        stream: TcpStream,
+        tls: Option<ServerTls>,
+        place: Place,
+    ) -> Result<Self, NotBegun> {
+        let first_words = async {
+            let mut stream = match tls {
+                None => Stream::Plain(stream),
+                Some(tls) => {
+                    let secured = tls.accept(stream).await.map_err(NotBegun::Handshake)?;
+                    Stream::Tls(Box::new(secured.into()))
+                }
+            };
+            let mut first = [0; PREFACE_BYTES];
+            let read = stream.read_exact(&mut first).await;
+            read.map_err(|_| NotBegun::Silent)?;
+            Ok(Self {
+                first,
+                taken: 0,
+                stream,
+                _place: place,
+            })
+        };
+        let in_time = timeout(FIRST_WORDS_TIMEOUT, first_words).await;
+        in_time.unwrap_or(Err(NotBegun::Silent))
     }
 }
 
@@ -217,7 +268,7 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.stream.tcp().connect_info()
     }
 }
 
@@ -232,7 +283,7 @@ mod tests {
     async fn a_silent_connection_blocks_nobody_and_the_first_bytes_are_not_lost() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut accepted = Box::pin(accept_http2(listener));
+        let mut accepted = Box::pin(accept_http2(listener, None));
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut speaker = TcpStream::connect(address).await.unwrap();
         let sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand more";
@@ -254,7 +305,7 @@ mod tests {
         let place = Places::new("test").take().unwrap();
         tokio::time::pause();
         // The clock goes on by itself while everything waits.
-        assert!(Connection::begun(stream, place).await.is_none());
+        assert!(Connection::begun(stream, None, place).await.is_err());
         tokio::time::resume();
         let mut rest = Vec::new();
         // An end or a reset, as the system likes: three bytes were never read by anyone else.

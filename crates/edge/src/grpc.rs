@@ -18,6 +18,7 @@ use tower::layer::util::{Identity, Stack};
 use crate::connections;
 use crate::intake::ByteBudget;
 use crate::metered::MeterLayer;
+use crate::tls::ServerTls;
 
 /// Streams of one connection. What all of them hold is bounded by the budget of bytes, see `metered`.
 const MAX_CONCURRENT_STREAMS: u32 = 64;
@@ -48,6 +49,7 @@ impl Health {
 /// Services that have been put together but do not listen yet.
 pub struct GrpcServices {
     router: Router<Stack<MeterLayer, Identity>>,
+    tls: Option<ServerTls>,
 }
 
 impl std::fmt::Debug for GrpcServices {
@@ -85,7 +87,7 @@ impl GrpcServices {
             .add_service(health_server.max_decoding_message_size(MAX_NAME_BYTES))
             .add_service(v1.max_decoding_message_size(MAX_NAME_BYTES))
             .add_service(v1alpha.max_decoding_message_size(MAX_NAME_BYTES));
-        Ok((Self { router }, health))
+        Ok((Self { router, tls: None }, health))
     }
 
     /// One more service.
@@ -101,12 +103,21 @@ impl GrpcServices {
     {
         Self {
             router: self.router.add_service(service),
+            ..self
+        }
+    }
+
+    /// Only secured connections.
+    pub fn secured(self, tls: ServerTls) -> Self {
+        Self {
+            tls: Some(tls),
+            ..self
         }
     }
 
     /// Serves until `stop` is cancelled and the calls in flight are answered.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let accepted = connections::accept_http2(listener);
+        let accepted = connections::accept_http2(listener, self.tls);
         let served = self
             .router
             .serve_with_incoming_shutdown(accepted, stop.cancelled_owned())

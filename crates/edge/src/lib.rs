@@ -1,6 +1,6 @@
 //! What every role has at its ports, whichever services it answers there.
 //!
-//! Listeners for gRPC and HTTP, admission and the budget of bytes, flow control with its counters, the parts of
+//! Listeners for gRPC and HTTP, TLS in both directions, admission and the budget of bytes, flow control with its counters, the parts of
 //! `CommonService` that are the same everywhere, log levels, the flow log, and the mechanics of properties files.
 //! Which services, paths and keys there are is the role's own affair. May depend on `domain` and `proto`; together with
 //! the roles the only crate that names tonic and axum. Promises:
@@ -8,6 +8,7 @@
 //! * nothing waits for a place: a call enters at once or is refused at once (124, 111);
 //! * what unanswered requests hold is bounded in bytes, what connections may do in number and time; a gRPC body over
 //!   that, or too slow, ends with a gRPC status, because no request has been read yet that could be answered;
+//! * who asks for TLS gets TLS or an error, never the clear; certificates are replaced while the process runs;
 //! * a panic in a handler becomes an answer;
 //! * no secret and no payload reaches a log unless the operator asks for payloads.
 
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod common_service;
 pub mod config;
 pub mod connections;
+pub mod dial;
 pub mod flow;
 pub mod flow_log;
 pub mod grpc;
@@ -28,3 +30,6 @@ pub mod log_levels;
 pub mod managed;
 mod metered;
 pub mod process;
+pub mod small_file;
+pub mod stream;
+pub mod tls;

@@ -1,12 +1,12 @@
 //! Reading a properties file completely, and everything that is wrong with it.
 
 use std::fmt;
-use std::io::{self, Read as _};
 use std::path::Path;
 
 use fate_domain::properties;
 
 use super::values::Entry;
+use crate::small_file;
 
 /// Something wrong with one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub fn read_entries(path: &Path) -> Result<Vec<Entry>, ConfigError> {
             message,
         }],
     };
-    let bytes = read_file(path).map_err(|e| whole(format!("cannot be read: {e}"), None))?;
+    let bytes = small_file::read(path).map_err(|e| whole(format!("cannot be read: {e}"), None))?;
     let parsed = properties::parse(&bytes).map_err(|e| whole(e.message.clone(), Some(e.line)))?;
     let entries = parsed.iter().map(|entry| Entry {
         key: entry.key.clone(),
@@ -73,23 +73,4 @@ pub fn pair_entries<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
         line: None,
     });
     entries.collect()
-}
-
-/// A properties file is small; whatever is larger, or no file, is a mistake that must not fill the memory.
-const MAX_FILE_BYTES: u64 = 1 << 20;
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // Before it is opened: opening a pipe waits for its writer.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        let text = format!("it is larger than {MAX_FILE_BYTES} bytes");
-        return Err(io::Error::other(text));
-    }
-    Ok(bytes)
 }
