@@ -64,6 +64,41 @@ pub fn parse(bytes: &[u8]) -> Result<Properties, PropertiesError> {
     Ok(Properties { entries })
 }
 
+/// The text of a file as Java's `Properties.store` writes it, without the line of the date.
+pub fn write<'a>(comment: &str, entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = format!("#{}\n", comment.replace(['\n', '\r'], " "));
+    for (key, value) in entries {
+        escape(key, true, &mut text);
+        text.push('=');
+        escape(value, false, &mut text);
+        text.push('\n');
+    }
+    text
+}
+
+/// Of blanks, a value's first one is escaped only.
+fn escape(part: &str, is_key: bool, out: &mut String) {
+    for (position, c) in part.chars().enumerate() {
+        match c {
+            ' ' if is_key || position == 0 => out.push_str("\\ "),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\u{c}' => out.push_str("\\f"),
+            '\\' | '=' | ':' | '#' | '!' => {
+                out.push('\\');
+                out.push(c);
+            }
+            ' '..='~' => out.push(c),
+            other => {
+                for unit in other.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04X}"));
+                }
+            }
+        }
+    }
+}
+
 const BLANKS: [char; 3] = [' ', '\t', '\u{c}'];
 
 /// Lines with continuations joined, without comments and blank lines, each with the number of its first line.
@@ -235,7 +270,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn written_as_java_stores_it() {
+        let entries = [(" a b:=", "  x = 服#!\\\t"), ("k", "")];
+        let text = write("Fate Registry Cache", entries);
+        let java = "#Fate Registry Cache\n\\ a\\ b\\:\\==\\  x \\= \\u670D\\#\\!\\\\\\t\nk=\n";
+        assert_eq!(text, java);
+    }
+
     proptest! {
+        #[test]
+        fn what_is_written_is_read_back(key: String, value: String) {
+            let text = write("c\nd", [(key.as_str(), value.as_str())]);
+            let read = parse(text.as_bytes()).unwrap();
+            let pairs: Vec<_> = read.iter().map(|one| (one.key.as_str(), one.value.as_str())).collect();
+            prop_assert_eq!(pairs, vec![(key.as_str(), value.as_str())]);
+        }
+
         #[test]
         fn no_file_is_too_strange(bytes: Vec<u8>) {
             let _ = parse(&bytes);
