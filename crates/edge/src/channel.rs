@@ -12,8 +12,6 @@ use crate::dial::Dialer;
 /// Largest message taken in either direction; Java peers accept as much.
 pub const MAX_MESSAGE_BYTES: usize = 32 << 20;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// A channel that connects on first use and again after a loss. Must be called inside a tokio runtime.
 pub fn lazy_channel(address: &Address) -> Result<Channel, String> {
     lazy_channel_over(address, Dialer::plain())
@@ -27,7 +25,6 @@ pub fn lazy_channel_over(address: &Address, dialer: Dialer) -> Result<Channel, S
         .parse()
         .map_err(|cause| unusable(format!("{cause}")))?;
     let endpoint = Endpoint::from(uri)
-        .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)

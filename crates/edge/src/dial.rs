@@ -2,6 +2,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::Uri;
@@ -13,10 +14,14 @@ use tower::Service;
 use crate::stream::Stream;
 use crate::tls::{ClientTls, TlsError};
 
+/// For a connection and its handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Opens connections to the host and port of a URI, whatever its scheme says: in the clear, or secured.
 #[derive(Debug, Clone)]
 pub struct Dialer {
     secured: Option<Secured>,
+    timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -29,7 +34,10 @@ struct Secured {
 impl Dialer {
     /// In the clear.
     pub fn plain() -> Self {
-        Self { secured: None }
+        Self {
+            secured: None,
+            timeout: CONNECT_TIMEOUT,
+        }
     }
 
     /// With TLS; the peer's certificate must carry `name`, or else the host that is dialled.
@@ -40,7 +48,13 @@ impl Dialer {
         let name = name.map(server_name).transpose()?;
         Ok(Self {
             secured: Some(Secured { tls, name }),
+            ..Self::plain()
         })
+    }
+
+    /// With another limit for connecting and shaking hands than 2 s.
+    pub fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// The scheme that peers should see in requests.
@@ -67,8 +81,12 @@ impl Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let secured = self.secured.clone();
-        Box::pin(async move { dial(&uri, secured).await.map(TokioIo::new) })
+        let Self { secured, timeout } = self.clone();
+        Box::pin(async move {
+            let dialled = tokio::time::timeout(timeout, dial(&uri, secured)).await;
+            let in_time = dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            in_time.map(TokioIo::new)
+        })
     }
 }
 

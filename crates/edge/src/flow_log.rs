@@ -48,7 +48,7 @@ fn text(line: &Line<'_>) -> String {
 }
 
 /// The case id is the caller's text: it must not forge columns or lines.
-fn plain(text: &str) -> Cow<'_, str> {
+pub fn plain(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| !c.is_control() && c != '|';
     if text.len() <= MAX_CASE_ID_CHARS && text.chars().all(is_plain) {
         return Cow::Borrowed(text);
@@ -60,7 +60,8 @@ fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(replaced.collect())
 }
 
-fn payload(bytes: Option<&[u8]>) -> String {
+/// A body on one line; nothing when it is not to be logged.
+pub fn payload(bytes: Option<&[u8]>) -> String {
     bytes.map_or_else(String::new, |bytes| {
         String::from_utf8_lossy(bytes).replace(|c: char| c.is_control(), " ")
     })

@@ -2,8 +2,10 @@
 
 mod answer;
 mod body;
+pub mod federation;
 mod log_level;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +30,10 @@ pub use log_level::{change_package_level, change_system_level};
 /// Time for a request's head to arrive, and for an idle connection to be used again. The first head of a connection
 /// has less, [`connections::FIRST_WORDS_TIMEOUT`].
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Who sent a request; an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller(pub SocketAddr);
 
 /// Serves until `stop` is cancelled and the calls in flight are answered.
 pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
@@ -62,7 +68,11 @@ async fn serve_connection(
     routes: Router,
     stop: CancellationToken,
 ) {
-    let (asked, has_asked) = first_request::<Incoming>();
+    let Ok(caller) = connection.peer_addr().map(Caller) else {
+        // It is gone already.
+        return;
+    };
+    let (asked, has_asked) = first_request::<Incoming>(caller);
     let service = TowerToHyperService::new(MapRequest::new(routes, asked));
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(connection), service));
     let outcome = tokio::select! {
@@ -78,11 +88,14 @@ async fn serve_connection(
     }
 }
 
-/// A layer that tells the other end when the first request has come.
-fn first_request<B>() -> (impl Fn(Request<B>) -> Request<B> + Clone, Arc<AtomicBool>) {
+/// A layer that says who asks, and tells the other end when the first request has come.
+fn first_request<B>(
+    caller: Caller,
+) -> (impl Fn(Request<B>) -> Request<B> + Clone, Arc<AtomicBool>) {
     let has_asked = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&has_asked);
-    let asked = move |request| {
+    let asked = move |mut request: Request<B>| {
+        request.extensions_mut().insert(caller);
         seen.store(true, Ordering::Relaxed);
         request
     };
@@ -104,7 +117,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_a_connection_without_a_request_is_given_up() {
         let limit = connections::FIRST_WORDS_TIMEOUT * 2;
-        let (asked, has_asked) = first_request::<()>();
+        let (asked, has_asked) = first_request::<()>(Caller(([127, 0, 0, 1], 1).into()));
         let given_up = tokio::time::timeout(limit, silence(Arc::clone(&has_asked))).await;
         assert!(given_up.is_ok());
         asked(Request::new(()));
