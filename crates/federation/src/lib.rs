@@ -8,12 +8,16 @@
 //! packets travel ([`HostTransport`]) and how calls are limited ([`Admission`]) is the server's affair.
 //!
 //! Promises: every call ends, with an answer that carries the contract's code; a failed, late or silent host never
-//! becomes a score; the bytes that Java peers compare are those of contract 01 §2.
+//! becomes a score; the bytes that Java peers compare are those of contract 01 §2; what a row brought along is told to
+//! those who ask, without a feature's value, and costs nothing when nobody does.
 
 #![forbid(unsafe_code)]
 
 mod admission;
+mod claim;
+mod explain;
 mod guest;
+mod hit_rate;
 mod host;
 mod java_json;
 mod packet;
@@ -21,6 +25,7 @@ mod record;
 mod reply;
 mod request;
 mod transport;
+mod watch;
 
 pub use admission::Admission;
 pub use guest::{Guest, GuestSettings};

@@ -7,6 +7,7 @@ use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use serde_json::value::RawValue;
 
+use crate::explain;
 use crate::java_json::write_text;
 use crate::request::{int_member, text, text_member};
 
@@ -35,12 +36,14 @@ pub(crate) fn failed_with_data(shape: Shape, fault: &Fault, data: &[u8]) -> Vec<
     out
 }
 
-/// A single answer that succeeded.
-pub(crate) fn single(message: &str, data: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128 + data.len());
+/// A single answer that succeeded; with what a host was asked to tell, the text of an object.
+pub(crate) fn single(message: &str, data: &[u8], explanation: Option<&[u8]>) -> Vec<u8> {
+    let told = explanation.map_or(0, <[u8]>::len);
+    let mut out = Vec::with_capacity(144 + data.len() + told);
     head(ReturnCode::SUCCESS, message, "", &mut out);
     out.extend_from_slice(data);
     tail(&mut out);
+    write_explanation(explanation, &mut out);
     out.push(b'}');
     out
 }
@@ -55,6 +58,15 @@ pub(crate) fn batch(case_id: &str, data: &[u8], row_objects: &[(i32, Vec<u8>)]) 
     rows(row_objects, &mut out);
     out.push(b'}');
     out
+}
+
+/// Appends the member behind others, if there is anything to tell.
+pub(crate) fn write_explanation(explanation: Option<&[u8]>, out: &mut Vec<u8>) {
+    if let Some(object) = explanation {
+        // Writing to memory cannot fail.
+        let _ = write!(out, ",\"{}\":", explain::MEMBER);
+        out.extend_from_slice(object);
+    }
 }
 
 fn head(code: ReturnCode, message: &str, case_id: &str, out: &mut Vec<u8>) {
@@ -104,6 +116,8 @@ pub(crate) struct HostReplyRow<'a> {
     pub(crate) code: ReturnCode,
     /// The text of an object, if there is one.
     pub(crate) data: Option<&'a str>,
+    /// The text of what the host tells of the row.
+    pub(crate) explanation: Option<&'a str>,
 }
 
 /// Why the rows of a host's batch answer cannot be used.
@@ -139,6 +153,11 @@ impl<'a> HostReply<'a> {
     /// The text of the `data` object.
     pub(crate) fn data(&self) -> Option<&'a str> {
         object(self.members.get("data"))
+    }
+
+    /// The text of what the host tells of its row.
+    pub(crate) fn explanation(&self) -> Option<&'a str> {
+        self.members.get(explain::MEMBER).map(RawValue::get)
     }
 
     /// The host's refusal as the guest hands it on.
@@ -213,6 +232,7 @@ fn read_row<'a>(index: i32, row: &Members<'a>) -> Result<HostReplyRow<'a>, Broke
         index,
         code: ReturnCode(int_member(row, "retcode").ok_or(Broken::Rows)?),
         data: object(row.get("data")),
+        explanation: row.get(explain::MEMBER).map(RawValue::get),
     })
 }
 

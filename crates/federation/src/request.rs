@@ -11,12 +11,16 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::explain;
+
 /// What a client asks of a guest.
 #[derive(Debug)]
 pub(crate) struct GuestRequest<'a> {
     pub(crate) service_id: Cow<'a, str>,
     pub(crate) case_id: Cow<'a, str>,
     pub(crate) apply_id: Option<Cow<'a, str>>,
+    /// Whether the client wants to know what the score is made of.
+    pub(crate) explain: bool,
 }
 
 /// One row of a guest's request: JSON texts of objects.
@@ -107,7 +111,17 @@ fn guest_request<'a>(members: &Members<'a>) -> Result<GuestRequest<'a>, Fault> {
             .filter(|case_id| !case_id.is_empty())
             .unwrap_or_else(|| Cow::Owned(random_id())),
         apply_id: text("applyId")?,
+        explain: asks_explanation(members),
     })
+}
+
+/// Whether a request, a client's or a guest's, asks to be told what the rows brought along. Whatever is no clear yes is
+/// a no, never an error: Java ignores the member.
+pub(crate) fn asks_explanation(members: &Members<'_>) -> bool {
+    match members.get(explain::MEMBER).map(RawValue::get) {
+        Some(text) => text.trim_matches('"').trim().eq_ignore_ascii_case("true"),
+        None => false,
+    }
 }
 
 fn with_service_id(request: GuestRequest<'_>) -> Result<GuestRequest<'_>, Fault> {
@@ -311,6 +325,27 @@ mod tests {
         assert_eq!((&*request.service_id, &*request.case_id), ("12", "true"));
         assert_eq!((row.features, row.ids), (Some("{\"x\":1}"), "{}"));
         assert_eq!(request.apply_id, None);
+    }
+
+    #[test]
+    fn only_a_clear_yes_asks_for_an_explanation() {
+        for (value, expected) in [
+            ("true", true),
+            ("\"true\"", true),
+            ("\" TRUE \"", true),
+            ("false", false),
+            ("\"false\"", false),
+            ("null", false),
+            ("1", false),
+            ("\"yes\"", false),
+            ("{\"true\":true}", false),
+            ("[true]", false),
+        ] {
+            let body = format!("{{\"serviceId\":\"s\",\"explain\":{value}}}");
+            let (request, _) = guest_single(body.as_bytes()).unwrap();
+            assert_eq!(request.explain, expected, "{value}");
+        }
+        assert!(!guest_single(b"{\"serviceId\":\"s\"}").unwrap().0.explain);
     }
 
     #[test]

@@ -261,6 +261,8 @@ fn assemble(
             batch_max: config.guest_batch_max,
             message_max: MAX_MESSAGE_BYTES,
             service_role_name: config.service_role_name.clone(),
+            details: config.details,
+            min_hit_rate: config.min_hit_rate,
         },
     };
     let host = Host {
@@ -270,6 +272,8 @@ fn assemble(
         admission,
         settings: HostSettings {
             batch_max: config.batch_max,
+            details: config.details,
+            min_hit_rate: config.min_hit_rate,
         },
     };
     Ok(Node {

@@ -20,6 +20,8 @@ pub enum Kind {
         /// Largest value accepted.
         max: i64,
     },
+    /// A decimal number from 0 to 1; blank means unset.
+    Share,
     /// A TCP port; 0 lets the system choose.
     Port,
     /// A TCP port, or blank or `-1` for none.
@@ -39,7 +41,7 @@ pub enum Kind {
 }
 
 /// A value after reading.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Value {
     /// From `Text`, `Url` and `Choice`.
     Text(String),
@@ -49,6 +51,8 @@ pub enum Value {
     Flag(bool),
     /// From `Number` and `Port`.
     Number(i64),
+    /// From `Share`.
+    Share(f64),
     /// From `Address`.
     Address(Address),
     /// From `HostTable`.
@@ -112,6 +116,7 @@ impl Kind {
             Self::Secret => Ok(not_blank(text).map(|t| Value::Secret(t.to_owned()))),
             Self::Flag => read_flag(text).map(Some),
             Self::Number { min, max } => read_number(text, min, max).map(Some),
+            Self::Share => not_blank(text).map(read_share).transpose(),
             Self::Port => read_number(text, 0, i64::from(u16::MAX)).map(Some),
             Self::OptionalPort if text.is_empty() || text == "-1" => Ok(None),
             Self::OptionalPort => read_number(text, 0, i64::from(u16::MAX)).map(Some),
@@ -147,6 +152,13 @@ fn read_number(text: &str, min: i64, max: i64) -> Result<Value, String> {
         _ => Err(format!(
             "`{text}` is not a whole number from {min} to {max}"
         )),
+    }
+}
+
+fn read_share(text: &str) -> Result<Value, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(Value::Share(share)),
+        _ => Err(format!("`{text}` is not a number from 0 to 1")),
     }
 }
 
@@ -220,6 +232,7 @@ impl Value {
             Self::Secret(_) => MASK.into(),
             Self::Flag(flag) => (*flag).into(),
             Self::Number(number) => (*number).into(),
+            Self::Share(share) => (*share).into(),
             Self::Address(address) => address.to_string().into(),
             Self::Hosts(hosts) => hosts
                 .iter()
@@ -295,6 +308,16 @@ mod tests {
         assert_eq!(Kind::HostTable.read(""), Ok(None));
         for wrong in ["10000", "=a:1", "1=a:1,1=b:2", "1=a"] {
             assert!(Kind::HostTable.read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        assert_eq!(Kind::Share.read("0.5"), Ok(Some(Value::Share(0.5))));
+        assert_eq!(Kind::Share.read("1"), Ok(Some(Value::Share(1.0))));
+        assert_eq!(Kind::Share.read(""), Ok(None));
+        for wrong in ["-0.1", "1.01", "50%", "NaN", "inf", "half"] {
+            assert!(Kind::Share.read(wrong).is_err(), "{wrong}");
         }
     }
 

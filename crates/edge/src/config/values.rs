@@ -93,6 +93,14 @@ impl Values {
         usize::try_from(self.number(key)).unwrap_or(0)
     }
 
+    /// Of a share, 0 to 1.
+    pub fn share(&self, key: &str) -> Option<f64> {
+        match self.get(key) {
+            Some(Value::Share(share)) => Some(*share),
+            _ => None,
+        }
+    }
+
     /// Of a port.
     pub fn port(&self, key: &str) -> Option<u16> {
         self.number_if_set(key).and_then(|n| u16::try_from(n).ok())

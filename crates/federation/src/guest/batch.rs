@@ -13,8 +13,10 @@ use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::Packet;
 use futures::poll;
 
+use super::explanation::{Explanation, hear};
+use super::own_part::own_part;
 use super::remote::{self, Silent};
-use super::single::{no_route, write_identifiers};
+use super::single::{no_route, write_identifiers, write_question};
 use super::{Call, Guest};
 use crate::admission::check_interface;
 use crate::java_json::{self, write_text};
@@ -22,6 +24,7 @@ use crate::packet::{self, BATCH_COMMAND, Envelope};
 use crate::reply::{self, Broken, HostReplyRow};
 use crate::request::{self, GuestRequest, GuestRow};
 use crate::transport::CallError;
+use crate::watch::{Inquiry, Watch};
 
 pub(super) const SERVICE: &str = "batchInference";
 pub(super) const RESOURCE: &str = "I_batchInference";
@@ -38,12 +41,14 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
         return Err(no_rows(&model));
     }
 
-    let packets = packets(guest, &model, &request, &rows)?;
+    let inquiry = guest.inquiry(&request);
+    let packets = packets(guest, &model, &request, &rows, inquiry)?;
     let asked_at = Instant::now();
     let mut asked = pin!(remote::ask(guest, packets, guest.settings.batch_timeout));
     // The calls are on their way before the guest's own part is computed.
     let early = poll!(asked.as_mut());
-    let locals = local_parts(&model, &rows).await;
+    let mut watch = Watch::new(&model.plan, &model.party_id, inquiry);
+    let own_parts = own_parts(&model, &rows, watch.as_mut()).await;
     let answered = match early {
         std::task::Poll::Ready(answered) => answered,
         std::task::Poll::Pending => asked.await,
@@ -52,22 +57,24 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     let bodies = answered.map_err(|silent| unreachable_host(guest, &silent))?;
     let answered = host_rows(&bodies)?;
 
-    let mut outcomes = Vec::with_capacity(rows.len());
-    for (position, (row, local)) in rows.iter().zip(locals).enumerate() {
-        outcomes.push((row.index, outcome(&model, row.index, local, &answered)));
+    let mut row_objects = Vec::with_capacity(rows.len());
+    for (position, (row, own)) in rows.iter().zip(own_parts).enumerate() {
+        let RowPart {
+            local,
+            mut explanation,
+        } = own;
+        let heard = heard(&answered, row.index, watch.as_mut(), explanation.as_mut());
+        let outcome = outcome(&model, row.index, local, heard, &answered);
+        call.record.failed_rows += u32::from(!matches!(outcome, Outcome::Score(_)));
+        let object = row_object(row.index, &outcome, explanation.as_ref());
+        row_objects.push((row.index, object));
         give_a_turn(position).await;
     }
-    call.record.failed_rows = outcomes
-        .iter()
-        .filter(|(_, outcome)| !matches!(outcome, Outcome::Score(_)))
-        .count()
-        .try_into()
-        .unwrap_or(u32::MAX);
-    let row_objects: Vec<(i32, Vec<u8>)> = outcomes
-        .into_iter()
-        .map(|(index, outcome)| (index, row_object(index, &outcome)))
-        .collect();
-    Ok(reply::batch(&request.case_id, &call.data, &row_objects))
+    Ok(reply::batch(
+        &request.case_id,
+        &call.data(None),
+        &row_objects,
+    ))
 }
 
 async fn give_a_turn(position: usize) {
@@ -95,6 +102,7 @@ fn packets<'a>(
     model: &'a LoadedModel,
     request: &GuestRequest<'_>,
     rows: &[GuestRow<'_>],
+    inquiry: Inquiry,
 ) -> Result<Vec<(&'a Remote, Packet)>, Fault> {
     let envelope = Envelope {
         command: BATCH_COMMAND,
@@ -107,14 +115,19 @@ fn packets<'a>(
     let hosts = model.remotes.iter().filter(|_| model.plan.needs_hosts());
     hosts
         .map(|host| {
-            let body = host_body(model, host, rows);
+            let body = host_body(model, host, rows, inquiry);
             Ok((host, packet::request(&envelope, model, host, body)?))
         })
         .collect()
 }
 
 /// The body for a host (contract 01 §2.6).
-fn host_body(model: &LoadedModel, host: &Remote, rows: &[GuestRow<'_>]) -> Vec<u8> {
+fn host_body(
+    model: &LoadedModel,
+    host: &Remote,
+    rows: &[GuestRow<'_>],
+    inquiry: Inquiry,
+) -> Vec<u8> {
     let size: usize = rows.iter().map(|row| row.ids.len() + 96).sum();
     let mut body = Vec::with_capacity(512 + size);
     write_identifiers(&mut body);
@@ -141,34 +154,54 @@ fn host_body(model: &LoadedModel, host: &Remote, rows: &[GuestRow<'_>]) -> Vec<u
         let _ = write!(body, ",\"{name}\":");
         write_text(value, &mut body);
     }
+    write_question(inquiry, &mut body);
     body.push(b'}');
     body
 }
 
-async fn local_parts(model: &LoadedModel, rows: &[GuestRow<'_>]) -> Vec<Result<GuestLocal, Fault>> {
+/// What the guest itself has of a row.
+struct RowPart {
+    local: Result<GuestLocal, Fault>,
+    /// None unless the client asked.
+    explanation: Option<Explanation>,
+}
+
+async fn own_parts(
+    model: &LoadedModel,
+    rows: &[GuestRow<'_>],
+    mut watch: Option<&mut Watch<'_>>,
+) -> Vec<RowPart> {
     let mut parts = Vec::with_capacity(rows.len());
     for (position, row) in rows.iter().enumerate() {
-        parts.push(local_part(model, row));
+        parts.push(row_part(model, row, watch.as_deref_mut()));
         give_a_turn(position).await;
     }
     parts
 }
 
-/// Java hides the cause of a row that fails at the guest behind code 108; the code stays, the cause is told.
-fn local_part(model: &LoadedModel, row: &GuestRow<'_>) -> Result<GuestLocal, Fault> {
-    let invalid = |cause: &str| {
-        Fault::new(
-            ReturnCode::MERGE,
-            format!("local result is invalid {cause}"),
-        )
+fn row_part(model: &LoadedModel, row: &GuestRow<'_>, watch: Option<&mut Watch<'_>>) -> RowPart {
+    let Some(features) = row.features else {
+        let fault = Fault::new(ReturnCode::PARAM, "no feature data");
+        return RowPart {
+            local: Err(invalid(&fault)),
+            explanation: None,
+        };
     };
-    let features = row.features.ok_or_else(|| invalid(": no feature data"))?;
-    let mut cells = model.plan.new_row();
-    model
-        .plan
-        .read_json(features, &mut cells)
-        .and_then(|()| model.plan.guest_local(&mut cells))
-        .map_err(|fault| invalid(&format!(": {fault}")))
+    let own = own_part(&model.plan, features, watch);
+    let local = own.local.map_err(|fault| match fault.code {
+        ReturnCode::FILL_RATE => fault,
+        _ => invalid(&fault),
+    });
+    RowPart {
+        local,
+        explanation: Explanation::of_guest(&model.party_id, own.told.as_ref()),
+    }
+}
+
+/// Java hides the cause of a row that fails at the guest behind code 108; the code stays, the cause is told.
+fn invalid(cause: &Fault) -> Fault {
+    let text = format!("local result is invalid : {cause}");
+    Fault::new(ReturnCode::MERGE, text)
 }
 
 fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
@@ -206,6 +239,25 @@ fn host_rows<'a>(bodies: &'a [(&'a str, Bytes)]) -> Result<HostRows<'a>, Fault> 
     Ok(hosts)
 }
 
+/// Takes down what every host tells of a row; the first that has too few features is the fault.
+fn heard(
+    hosts: &HostRows<'_>,
+    index: i32,
+    mut watch: Option<&mut Watch<'_>>,
+    mut explanation: Option<&mut Explanation>,
+) -> Result<(), Fault> {
+    let mut outcome = Ok(());
+    for (party_id, rows) in hosts {
+        let Some(row) = rows.get(&index) else {
+            continue;
+        };
+        let explanation = explanation.as_deref_mut();
+        let next = hear(watch.as_deref_mut(), explanation, party_id, row.explanation);
+        outcome = outcome.and(next);
+    }
+    outcome
+}
+
 /// What became of a row.
 #[derive(Debug)]
 enum Outcome {
@@ -220,6 +272,7 @@ fn outcome(
     model: &LoadedModel,
     index: i32,
     local: Result<GuestLocal, Fault>,
+    heard: Result<(), Fault>,
     hosts: &HostRows<'_>,
 ) -> Outcome {
     let answered = hosts
@@ -229,6 +282,7 @@ fn outcome(
         return Outcome::Refused(fault);
     }
     let merged = local.and_then(|local| {
+        heard?;
         let partials: Vec<(&str, Partial)> = answered
             .filter_map(|(party_id, row)| row.data.map(|data| (party_id, data)))
             .map(|(party_id, data)| Ok((party_id, model.plan.read_partial(party_id, data)?)))
@@ -242,8 +296,8 @@ fn outcome(
     }
 }
 
-/// A row of the answer; `data` is null where Java's is.
-fn row_object(index: i32, outcome: &Outcome) -> Vec<u8> {
+/// A row of the answer; `data` is null where Java's is, unless there is something to tell.
+fn row_object(index: i32, outcome: &Outcome, explanation: Option<&Explanation>) -> Vec<u8> {
     let (code, message) = match outcome {
         Outcome::Score(_) => (ReturnCode::SUCCESS, ""),
         Outcome::Refused(fault) | Outcome::Failed(fault) => (fault.code, fault.message.as_str()),
@@ -253,15 +307,25 @@ fn row_object(index: i32, outcome: &Outcome) -> Vec<u8> {
     let _ = write!(row, r#"{{"index":{index},"retcode":{code},"retmsg":"#);
     write_text(message, &mut row);
     row.extend_from_slice(b",\"data\":");
-    match outcome {
-        Outcome::Score(score) => {
-            row.push(b'{');
-            score.write_members(&mut row);
-            row.push(b'}');
-        }
-        Outcome::Refused(_) => row.extend_from_slice(b"{}"),
-        Outcome::Failed(_) => row.extend_from_slice(b"null"),
+    if matches!(outcome, Outcome::Failed(_)) && explanation.is_none() {
+        row.extend_from_slice(b"null");
+    } else {
+        write_data(outcome, explanation, &mut row);
     }
     row.push(b'}');
     row
+}
+
+fn write_data(outcome: &Outcome, explanation: Option<&Explanation>, row: &mut Vec<u8>) {
+    row.push(b'{');
+    if let Outcome::Score(score) = outcome {
+        score.write_members(row);
+    }
+    if let Some(explanation) = explanation {
+        if matches!(outcome, Outcome::Score(_)) {
+            row.push(b',');
+        }
+        explanation.write_member(row);
+    }
+    row.push(b'}');
 }

@@ -1,6 +1,8 @@
 //! The guest: a client's request becomes a score (contract 01 §4.1 to §4.4).
 
 mod batch;
+mod explanation;
+mod own_part;
 mod remote;
 mod single;
 
@@ -10,14 +12,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
+use fate_inference::Score;
 use fate_model::{Binding, LoadedModel, Models};
 
+use self::explanation::Explanation;
 use crate::admission::{Admission, check_model};
 use crate::java_json::write_text;
 use crate::record::{Answer, CallRecord};
 use crate::reply::{Shape, failed_with_data};
 use crate::request::GuestRequest;
 use crate::transport::HostTransport;
+use crate::watch::Inquiry;
 
 /// Figures of a guest that come from the configuration.
 #[derive(Debug, Clone)]
@@ -32,6 +37,10 @@ pub struct GuestSettings {
     pub message_max: usize,
     /// Role in the topics of packets, normally `serving`.
     pub service_role_name: String,
+    /// Whether every answer tells what its rows brought along, asked or not.
+    pub details: bool,
+    /// Rows of which less is there at a party, 0 to 1, are refused with code 131.
+    pub min_hit_rate: Option<f64>,
 }
 
 /// Everything a guest needs.
@@ -47,8 +56,10 @@ pub struct Guest {
 #[derive(Debug)]
 struct Call {
     record: CallRecord,
-    /// The `data` of an answer without a score: empty until the model is known.
-    data: Vec<u8>,
+    /// `"modelId":…,"modelVersion":…,"timestamp":…`; empty until the model is known.
+    model_members: Vec<u8>,
+    /// What a single answer tells of its row, when it is asked to.
+    explanation: Option<Explanation>,
 }
 
 impl Guest {
@@ -90,22 +101,47 @@ impl Guest {
         check_model(&*self.admission, &model.key, rows)?;
         Ok(model)
     }
+
+    /// What is to be known of the rows of a request.
+    fn inquiry(&self, request: &GuestRequest<'_>) -> Inquiry {
+        Inquiry {
+            explain: request.explain || self.settings.details,
+            names: true,
+            min_hit_rate: self.settings.min_hit_rate,
+        }
+    }
 }
 
 impl Call {
     fn new(service: &'static str, resource: &'static str) -> Self {
         Self {
             record: CallRecord::new(service, resource),
-            data: b"{}".to_vec(),
+            model_members: Vec::new(),
+            explanation: None,
         }
     }
 
     fn found(&mut self, model: &LoadedModel, rows: usize) {
         self.record.model = Some(model.key.clone());
         self.record.rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        self.data = b"{".to_vec();
-        write_model_members(model, &mut self.data);
-        self.data.push(b'}');
+        write_model_members(model, &mut self.model_members);
+    }
+
+    /// The `data` of the answer.
+    fn data(&self, score: Option<&Score>) -> Vec<u8> {
+        let mut data = Vec::with_capacity(self.model_members.len() + 64);
+        data.push(b'{');
+        if let Some(score) = score {
+            score.write_members(&mut data);
+            data.push(b',');
+        }
+        data.extend_from_slice(&self.model_members);
+        if let Some(explanation) = &self.explanation {
+            data.push(b',');
+            explanation.write_member(&mut data);
+        }
+        data.push(b'}');
+        data
     }
 
     fn waited_since(&mut self, start: Instant) {
@@ -115,7 +151,7 @@ impl Call {
     fn finish(mut self, shape: Shape, outcome: Result<Vec<u8>, Fault>) -> Answer {
         let body = outcome.unwrap_or_else(|fault| {
             self.record.fail(&fault);
-            failed_with_data(shape, &fault, &self.data)
+            failed_with_data(shape, &fault, &self.data(None))
         });
         Answer {
             body,

@@ -6,19 +6,23 @@ use std::time::Instant;
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_inference::{GuestLocal, Partial};
+use fate_inference::{GuestLocal, Partial, Score};
 use fate_model::LoadedModel;
 use fate_proto::proxy::Packet;
 use futures::poll;
 
+use super::explanation::{Explanation, hear};
+use super::own_part::own_part;
 use super::remote::{self, Silent};
-use super::{Call, Guest, write_model_members};
+use super::{Call, Guest};
 use crate::admission::check_interface;
+use crate::explain;
 use crate::java_json;
 use crate::packet::{self, Envelope, SINGLE_COMMAND};
 use crate::reply;
 use crate::request::{self, GuestRequest, GuestRow, random_id};
 use crate::transport::CallError;
+use crate::watch::{Inquiry, Watch};
 
 pub(super) const SERVICE: &str = "singleInference";
 pub(super) const RESOURCE: &str = "I_singleInference";
@@ -29,7 +33,8 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     call.record.case_id = request.case_id.to_string();
     let model = guest.model_for(&request, 1, call)?;
 
-    let packet = packet_for(guest, &model, &request, &row);
+    let inquiry = guest.inquiry(&request);
+    let packet = packet_for(guest, &model, &request, &row, inquiry);
     let hosts = model.remotes.iter().filter(|_| model.plan.needs_hosts());
     let packets = hosts
         .map(|host| Ok((host, packet(host)?)))
@@ -38,14 +43,18 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     let mut asked = pin!(remote::ask(guest, packets, guest.settings.single_timeout));
     // The calls are on their way before the guest's own part is computed.
     let early = poll!(asked.as_mut());
-    let local = local_part(&model, &row)?;
+    let mut watch = Watch::new(&model.plan, &model.party_id, inquiry);
+    let own = own_part(&model.plan, row.features.unwrap_or("{}"), watch.as_mut());
+    call.explanation = Explanation::of_guest(&model.party_id, own.told.as_ref());
+    let local = own.local?;
     let answered = match early {
         std::task::Poll::Ready(answered) => answered,
         std::task::Poll::Pending => asked.await,
     };
     call.waited_since(asked_at);
     let bodies = answered.map_err(|silent| unreachable_host(guest, &silent))?;
-    score(&model, local, &bodies)
+    let (message, score) = score(&model, local, &bodies, watch, call)?;
+    Ok(reply::single(&message, &call.data(Some(&score)), None))
 }
 
 fn packet_for<'a>(
@@ -53,6 +62,7 @@ fn packet_for<'a>(
     model: &'a LoadedModel,
     request: &'a GuestRequest<'_>,
     row: &'a GuestRow<'_>,
+    inquiry: Inquiry,
 ) -> impl Fn(&fate_model::Remote) -> Result<Packet, Fault> + 'a {
     let envelope = Envelope {
         command: SINGLE_COMMAND,
@@ -62,15 +72,16 @@ fn packet_for<'a>(
         apply_id: request.apply_id.as_deref(),
         max_bytes: guest.settings.message_max,
     };
-    move |host| packet::request(&envelope, model, host, host_body(row.ids))
+    move |host| packet::request(&envelope, model, host, host_body(row.ids, inquiry))
 }
 
 /// The body for a host (contract 01 §2.6). Its identifiers are fresh, as Java's are.
-fn host_body(ids: &str) -> Vec<u8> {
-    let mut body = Vec::with_capacity(160 + ids.len());
+fn host_body(ids: &str, inquiry: Inquiry) -> Vec<u8> {
+    let mut body = Vec::with_capacity(176 + ids.len());
     write_identifiers(&mut body);
     body.extend_from_slice(br#","featureData":{},"sendToRemoteFeatureData":"#);
     java_json::write(ids, &mut body);
+    write_question(inquiry, &mut body);
     body.push(b'}');
     body
 }
@@ -81,12 +92,12 @@ pub(super) fn write_identifiers(body: &mut Vec<u8>) {
     body.extend_from_slice(text.as_bytes());
 }
 
-fn local_part(model: &LoadedModel, row: &GuestRow<'_>) -> Result<GuestLocal, Fault> {
-    let mut cells = model.plan.new_row();
-    model
-        .plan
-        .read_json(row.features.unwrap_or("{}"), &mut cells)?;
-    model.plan.guest_local(&mut cells)
+/// Asks the host for figures if they are needed; Java's hosts do not know the member and ignore it.
+pub(super) fn write_question(inquiry: Inquiry, body: &mut Vec<u8>) {
+    if inquiry.watches() {
+        let text = format!(r#","{}":true"#, explain::MEMBER);
+        body.extend_from_slice(text.as_bytes());
+    }
 }
 
 fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
@@ -114,12 +125,14 @@ fn null_result(party_id: &str, what: &str) -> Fault {
     Fault::new(ReturnCode::MERGE, text)
 }
 
-/// Merges the parts of all parties. The text of the last host becomes the answer's, as in Java.
+/// Merges the parts of all parties. The text of the last host comes with the score, to become the answer's as in Java.
 fn score(
     model: &LoadedModel,
     local: GuestLocal,
     bodies: &[(&str, Bytes)],
-) -> Result<Vec<u8>, Fault> {
+    mut watch: Option<Watch<'_>>,
+    call: &mut Call,
+) -> Result<(String, Score), Fault> {
     let mut message = String::new();
     let mut partials: Vec<(&str, Partial)> = Vec::with_capacity(bodies.len());
     let mut without_part = None;
@@ -133,6 +146,12 @@ fn score(
             tracing::warn!(party_id, cause = %fault, "a host refused");
             return Err(fault);
         }
+        hear(
+            watch.as_mut(),
+            call.explanation.as_mut(),
+            party_id,
+            reply.explanation(),
+        )?;
         match reply.data() {
             Some(data) => partials.push((party_id, model.plan.read_partial(party_id, data)?)),
             None => {
@@ -144,11 +163,5 @@ fn score(
     if let Some((party_id, what)) = without_part.filter(|_| partials.is_empty()) {
         return Err(null_result(party_id, what));
     }
-    let score = model.plan.merge(local, &partials)?;
-    let mut data = b"{".to_vec();
-    score.write_members(&mut data);
-    data.push(b',');
-    write_model_members(model, &mut data);
-    data.push(b'}');
-    Ok(reply::single(&message, &data))
+    Ok((message, model.plan.merge(local, &partials)?))
 }

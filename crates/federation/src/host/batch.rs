@@ -7,10 +7,12 @@ use fate_domain::return_code::ReturnCode;
 use fate_features::FeatureRow;
 use fate_inference::{Partial, Plan};
 
-use super::{Host, Question, features};
+use super::features::{self, Part};
+use super::{Host, Question};
 use crate::admission::check_interface;
 use crate::java_json::write_text;
 use crate::record::CallRecord;
+use crate::watch::Watch;
 use crate::{reply, request};
 
 pub(super) const SERVICE: &str = "batchInference";
@@ -42,11 +44,16 @@ pub(super) async fn answer(
         let fault = Fault::new(ReturnCode::FEATURE_ADAPTOR, text);
         return Err(features::hidden(&**source, &fault));
     }
+    let mut watch = Watch::new(&model.plan, &model.party_id, host.inquiry(members));
     let mut row_objects = Vec::with_capacity(rows.len());
     for (position, (row, found)) in rows.iter().zip(found).enumerate() {
-        let part = part(&model.plan, found);
-        record.failed_rows += u32::from(part.is_err());
-        row_objects.push((row.index, row_object(&model.plan, row.index, &part)));
+        let part = part(&model.plan, found, watch.as_mut());
+        record.failed_rows += u32::from(part.partial.is_err());
+        let told = part
+            .told
+            .and_then(|told| told.object("source", source.name()));
+        let object = row_object(&model.plan, row.index, &part.partial, told.as_deref());
+        row_objects.push((row.index, object));
         if position % ROWS_PER_TURN == ROWS_PER_TURN - 1 {
             tokio::task::yield_now().await;
         }
@@ -55,31 +62,38 @@ pub(super) async fn answer(
 }
 
 /// Whatever keeps a row from having features is 113 to the guest. Features that a guest sent along are never used.
-fn part(plan: &Plan, found: Result<FeatureRow, Fault>) -> Result<Partial, Fault> {
+fn part(plan: &Plan, found: Result<FeatureRow, Fault>, watch: Option<&mut Watch<'_>>) -> Part {
     match found {
-        Ok(features) => features::partial(plan, &features),
+        Ok(features) => features::part(plan, &features, watch),
         Err(fault) => {
             tracing::debug!(code = fault.code.0, cause = %fault, "a row has no features");
-            Err(Fault::new(ReturnCode::HOST_FEATURE_NOT_EXIST, "no feature"))
+            Part::failed(Fault::new(ReturnCode::HOST_FEATURE_NOT_EXIST, "no feature"))
         }
     }
 }
 
 /// A row's text is in its data, which is never null: Java guests rely on both (contract 01 §2.7).
-fn row_object(plan: &Plan, index: i32, part: &Result<Partial, Fault>) -> Vec<u8> {
-    let code = part
+fn row_object(
+    plan: &Plan,
+    index: i32,
+    partial: &Result<Partial, Fault>,
+    explanation: Option<&[u8]>,
+) -> Vec<u8> {
+    let code = partial
         .as_ref()
         .map_or_else(|fault| fault.code, |_| ReturnCode::SUCCESS);
     let mut row = Vec::with_capacity(128);
     // Writing to memory cannot fail.
     let _ = write!(row, r#"{{"index":{index},"retcode":{code},"data":{{"#);
-    match part {
+    match partial {
         Ok(partial) => plan.write_partial(partial, &mut row),
         Err(fault) => {
             row.extend_from_slice(b"\"message\":");
             write_text(&fault.message, &mut row);
         }
     }
-    row.extend_from_slice(b"}}");
+    row.push(b'}');
+    reply::write_explanation(explanation, &mut row);
+    row.push(b'}');
     row
 }

@@ -7,6 +7,8 @@ use fate_domain::return_code::ReturnCode;
 use fate_features::{FeatureRow, FeatureSource};
 use fate_inference::{Partial, Plan, Row};
 
+use crate::watch::{Named, Told, Watch};
+
 /// The configured source, or code 116.
 pub(super) fn source(
     configured: Option<&Arc<dyn FeatureSource>>,
@@ -20,12 +22,49 @@ pub(super) fn hidden(source: &dyn FeatureSource, fault: &Fault) -> Fault {
     Fault::new(fault.code, "adaptor return error")
 }
 
+/// A row's outcome.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) partial: Result<Partial, Fault>,
+    /// What the row brought along, if it was watched.
+    pub(super) told: Option<Told>,
+}
+
+impl Part {
+    pub(super) fn failed(fault: Fault) -> Self {
+        Part {
+            partial: Err(fault),
+            told: None,
+        }
+    }
+}
+
 /// What the host contributes for these features. A source that knows the id and has nothing to say of it gives a row of
-/// missing values, which offline scores as well.
-pub(super) fn partial(plan: &Plan, features: &FeatureRow) -> Result<Partial, Fault> {
+/// missing values, which offline scores as well; code 131 if it is watched and has too few of them.
+pub(super) fn part(plan: &Plan, features: &FeatureRow, watch: Option<&mut Watch<'_>>) -> Part {
     let mut row = plan.new_row();
-    fill(plan, features, &mut row)?;
-    plan.host_partial(&mut row)
+    if let Err(fault) = fill(plan, features, &mut row) {
+        return Part::failed(fault);
+    }
+    let Some(watch) = watch else {
+        return Part {
+            partial: plan.host_partial(&mut row),
+            told: None,
+        };
+    };
+    let partial = plan.host_partial_watched(&mut row, Some(&mut watch.coverage));
+    let told = watch.told(named(features));
+    Part {
+        partial: watch.check(&told).and(partial),
+        told: Some(told),
+    }
+}
+
+fn named(features: &FeatureRow) -> Named<'_> {
+    match features {
+        FeatureRow::Numbers(numbers) => Named::Numbers(numbers),
+        FeatureRow::Json(object) => Named::Json(object),
+    }
 }
 
 fn fill<'a>(plan: &Plan, features: &'a FeatureRow, row: &mut Row<'a>) -> Result<(), Fault> {

@@ -18,13 +18,18 @@ use crate::admission::{Admission, check_model};
 use crate::packet::{self, BATCH_COMMAND, SINGLE_COMMAND, Speaker};
 use crate::record::CallRecord;
 use crate::reply::{Shape, failed_reply};
-use crate::request::{text, text_member};
+use crate::request::{asks_explanation, text, text_member};
+use crate::watch::Inquiry;
 
 /// Figures of a host that come from the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct HostSettings {
     /// Rows accepted in one batch.
     pub batch_max: usize,
+    /// Whether guests that ask what a row brought along are told the names of features, not only their number.
+    pub details: bool,
+    /// Rows of which less is there, 0 to 1, are refused with code 131.
+    pub min_hit_rate: Option<f64>,
 }
 
 /// Everything a host needs.
@@ -104,6 +109,15 @@ impl Host {
         record.model = Some(model.key.clone());
         check_model(&*self.admission, &model.key, rows)?;
         Ok(Arc::clone(model))
+    }
+
+    /// What is to be known of the rows of a call.
+    fn inquiry(&self, members: &Members<'_>) -> Inquiry {
+        Inquiry {
+            explain: asks_explanation(members),
+            names: self.settings.details,
+            min_hit_rate: self.settings.min_hit_rate,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Host, Question, features};
 use crate::admission::check_interface;
 use crate::packet::Speaker;
 use crate::record::CallRecord;
+use crate::watch::Watch;
 use crate::{reply, request};
 
 pub(super) const SERVICE: &str = "hostInferenceProvider";
@@ -33,10 +34,16 @@ pub(super) async fn answer(
         .fetch(&ids)
         .await
         .map_err(|fault| features::hidden(&**source, &fault))?;
-    let partial = features::partial(&model.plan, &found)?;
+    let mut watch = Watch::new(&model.plan, &model.party_id, host.inquiry(members));
+    let part = features::part(&model.plan, &found, watch.as_mut());
+    let partial = part.partial?;
     let mut member = Vec::with_capacity(256);
     model.plan.write_partial(&partial, &mut member);
-    Ok(reply::single("", &data(&member, is_legacy)))
+    let data = data(&member, is_legacy);
+    let told = part
+        .told
+        .and_then(|told| told.object("source", source.name()));
+    Ok(reply::single("", &data, told.as_deref()))
 }
 
 /// `{"<component>":{…},"retcode":0}`; for 1.x guests with the component's members beside it (contract 01 §2.7).

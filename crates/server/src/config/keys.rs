@@ -33,6 +33,8 @@ pub(super) const OURS: &[&str] = &[
     "model.import.path",
     "model.max.bytes",
     "model.semantics",
+    "response.details",
+    "min.feature.hit.rate",
 ];
 
 /// Every key the server knows.
@@ -83,6 +85,10 @@ pub const KEYS: &[Key] = &[
     honoured("httpclient.tran.sockect.timeout", MILLIS, Is("60000"), "ms for fetching a model, when model.transfer.timeout is unset"),
     key("httpclient.tran.connection.req.timeout", ANY_INT, Is("60000"), NO_SHARED_HTTP_POOL, "ms"),
     key("httpclient.tran.connection.timeout", ANY_INT, Is("60000"), NO_SHARED_HTTP_POOL, "ms"),
+
+    // Honest scores.
+    honoured("response.details", Kind::Flag, Is("false"), "guest: every answer tells what its rows brought along; host: guests that ask are told names of features, not only counts"),
+    honoured("min.feature.hit.rate", Kind::Share, Unset, "part of the needed features, 0 to 1, below which a row is answered 131 instead of scored; unset: every row is scored"),
 
     // Operation.
     honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries request bodies"),

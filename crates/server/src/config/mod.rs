@@ -92,6 +92,10 @@ pub struct Config {
     pub cache_path: PathBuf,
     /// Whether models are exchanged with other servers.
     pub synchronize: bool,
+    /// Guest: whether every answer tells what its rows brought along. Host: whether names of features are told.
+    pub details: bool,
+    /// Rows of which a smaller part of the needed features is there are refused.
+    pub min_hit_rate: Option<f64>,
     /// Whether the flow log carries request bodies.
     pub print_input: bool,
     /// Whether the flow log carries answers.
@@ -173,6 +177,8 @@ impl Config {
                 .text("model.cache.path")
                 .map_or_else(|| PathBuf::from("."), PathBuf::from),
             synchronize: values.flag("model.synchronize"),
+            details: values.flag("response.details"),
+            min_hit_rate: values.share("min.feature.hit.rate"),
             print_input: values.flag("print.input.data"),
             print_output: values.flag("print.output.data"),
             health_check: values.flag("health.check.allow"),

@@ -108,6 +108,7 @@ fn an_empty_file_gives_the_java_defaults() {
     assert_eq!(config.transfer_timeout, Duration::from_secs(60));
     assert_eq!(config.service_role_name, "serving");
     assert!(config.health_check && !config.synchronize && config.proxy.is_none());
+    assert_eq!((config.details, config.min_hit_rate), (false, None));
 }
 
 /// The texts the 2.1.7 release ships with, `port` with its trailing blank included.

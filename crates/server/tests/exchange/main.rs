@@ -5,6 +5,7 @@
 mod cluster;
 mod edges;
 mod example;
+mod explain;
 mod false_host;
 mod floods;
 mod hostile;
