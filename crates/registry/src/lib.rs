@@ -65,7 +65,7 @@ pub enum Update {
     NoChange,
     /// The leaf is being replaced; [`Registry::settled`] tells when that is done.
     Replaced(Revision),
-    /// This process has no leaf of that URL. The values are kept for when the service is registered.
+    /// This process has no leaf of that URL, and nothing is changed. (Java remembers the values of whatever it is told.)
     NoNode,
 }
 

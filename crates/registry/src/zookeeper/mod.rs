@@ -150,18 +150,11 @@ impl ZooKeeper {
             return Update::NoChange;
         }
         let mut desk = self.desk.lock();
-        let found = desk
-            .offers
-            .as_ref()
-            .and_then(|own| own.find(url, &desk.weights));
-        let named = || Some((url.environment.clone()?, url.path.clone()?));
-        let Some((environment, service)) = found.clone().or_else(named) else {
+        let own = desk.offers.as_ref();
+        let Some((environment, service)) = own.and_then(|own| own.find(url, &desk.weights)) else {
             return Update::NoNode;
         };
         desk.weights.set(&environment, &service, mode, weight);
-        if found.is_none() {
-            return Update::NoNode;
-        }
         self.keep_weights(&desk.weights);
         Update::Replaced(self.aim(&mut desk))
     }

@@ -18,8 +18,8 @@ pub(super) async fn sweep(client: &Client, wanted: &Wanted) -> Result<(), Failur
     let mut level: Vec<String> = projects
         .map(|one| format!("{}/{one}", paths::SERVICES))
         .collect();
-    // Environments, then services, then the leaves of each service.
-    for below in ["", "", "/providers"] {
+    // Environments, then the nodes that hold the leaves of a service.
+    for below in ["", "/providers"] {
         level = children_of_all(client, level, below).await?;
     }
     let leaves = children_of_all(client, level, "").await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream;
 use parking_lot::Mutex;
+use rand::seq::SliceRandom as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use zookeeper_client::{Acl, Acls, Client, CreateMode, CreateOptions, Error};
@@ -145,11 +146,13 @@ impl Publisher<'_> {
     /// Creates what is not surely there. Goes on after a failure and reports the first.
     async fn create_all(&mut self, nodes: &BTreeMap<String, Vec<u8>>) -> Done {
         // Owned: a stream over borrowed items would not be `Send`.
-        let missing: Vec<(String, Vec<u8>)> = nodes
+        let mut missing: Vec<(String, Vec<u8>)> = nodes
             .iter()
             .filter(|(path, _)| self.made.get(*path) != Some(&Certainty::Sure))
             .map(|(path, data)| (path.clone(), data.clone()))
             .collect();
+        // Nodes that start together do not race for the same parents.
+        missing.shuffle(&mut rand::rng());
         let this = &*self;
         let outcomes: Vec<(String, Result<(), Error>)> = stream::iter(missing)
             .map(|(path, data)| async move {
