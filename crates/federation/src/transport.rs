@@ -27,4 +27,7 @@ pub trait HostTransport: Send + Sync + std::fmt::Debug {
         packet: Packet,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Packet, CallError>>;
+
+    /// Where packets for a party go now, `host:port`, for logs; none if nowhere.
+    fn address(&self, party_id: &str) -> Option<String>;
 }

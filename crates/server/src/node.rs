@@ -162,7 +162,7 @@ impl Node {
             cost,
             downstream: record.downstream,
             service: record.service,
-            router: &self.router_info(),
+            router: &self.router_info(record),
             input: self.config.print_input.then_some(input),
             output: self.config.print_output.then_some(output),
         });
@@ -192,11 +192,23 @@ impl Node {
         failed_reply(entry.shape, fault)
     }
 
-    fn router_info(&self) -> String {
-        self.config
-            .proxy
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string)
+    /// Where the hosts of a guest's call were reached; empty for every other call.
+    fn router_info(&self, record: &CallRecord) -> String {
+        let is_guest = [GUEST_SINGLE.resource, GUEST_BATCH.resource].contains(&record.resource);
+        if !is_guest || !flow_log::is_on() {
+            return String::new();
+        }
+        let published = self.models.snapshot();
+        let model = record.model.as_ref().and_then(|key| published.model(key));
+        let hosts = model
+            .filter(|model| model.plan.needs_hosts())
+            .map_or(&[][..], |model| &model.remotes);
+        let mut addresses: Vec<String> = hosts
+            .iter()
+            .filter_map(|host| self.guest.transport.address(&host.party_id))
+            .collect();
+        addresses.dedup();
+        addresses.join(",")
     }
 
     /// Samples counters and process figures; called once a second.

@@ -40,6 +40,10 @@ impl StaticRoutes {
             proxy: proxy.map(Link::to).transpose()?,
         })
     }
+
+    fn link(&self, party_id: &str) -> Option<&Link> {
+        self.hosts.get(party_id).or(self.proxy.as_ref())
+    }
 }
 
 impl HostTransport for StaticRoutes {
@@ -49,13 +53,17 @@ impl HostTransport for StaticRoutes {
         packet: Packet,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Packet, CallError>> {
-        let link = self.hosts.get(party_id).or(self.proxy.as_ref());
+        let link = self.link(party_id);
         Box::pin(async move {
             match link {
                 Some(link) => link.call(packet, deadline).await,
                 None => Err(CallError::NoRoute),
             }
         })
+    }
+
+    fn address(&self, party_id: &str) -> Option<String> {
+        Some(self.link(party_id)?.address.to_string())
     }
 }
 
@@ -117,6 +125,8 @@ mod tests {
         let routes = routes(&[("10000", "127.0.0.1:1".to_owned())], None);
         let error = error(&routes, "10001", Duration::from_secs(1)).await;
         assert!(matches!(error, CallError::NoRoute), "{error:?}");
+        assert_eq!(routes.address("10001"), None);
+        assert_eq!(routes.address("10000").as_deref(), Some("127.0.0.1:1"));
     }
 
     #[tokio::test]

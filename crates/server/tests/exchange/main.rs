@@ -8,6 +8,7 @@ mod example;
 mod explain;
 mod false_host;
 mod floods;
+mod flow_lines;
 mod hostile;
 mod silent_hosts;
 mod vectors;
