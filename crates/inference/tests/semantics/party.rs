@@ -1,7 +1,11 @@
 //! Random models as buffers, and a row's way through the compiled plans of all parties.
 
+use std::fmt::Debug;
+
 use fate_domain::{fault::Fault, party::Role};
-use fate_inference::{Buffers, PIPELINE_KEY, Plan, Refusal, Score, Semantics, Site, compile};
+use fate_inference::{
+    Buffers, Coverage, PIPELINE_KEY, Plan, Refusal, Score, Semantics, Site, compile,
+};
 use prost::Message;
 
 use crate::values::{Row, json};
@@ -100,7 +104,11 @@ impl Plans {
         let text = json(&rows[0]);
         let mut row = guest.new_row();
         guest.read_json(&text, &mut row)?;
-        let local = guest.guest_local(&mut row)?;
+        let mut coverage = guest.coverage();
+        let watched = guest.guest_local_watched(&mut row.clone(), Some(&mut coverage));
+        let local = guest.guest_local(&mut row);
+        assert_watched(&coverage, &watched, &local);
+        let local = local?;
         let ids: Vec<String> = (0..hosts.len()).map(host_id).collect();
         let mut partials = Vec::new();
         for ((host, id), row) in hosts.iter().zip(&ids).zip(&rows[1..]) {
@@ -111,11 +119,23 @@ impl Plans {
     }
 }
 
+/// Being watched changes nothing, to the bit, and every needed feature is accounted for.
+fn assert_watched<P: Debug>(coverage: &Coverage<'_>, watched: &P, unwatched: &P) {
+    assert_eq!(format!("{watched:?}"), format!("{unwatched:?}"));
+    let figures = coverage.figures();
+    let accounted = figures.present + figures.imputed + figures.missing;
+    assert_eq!(figures.needed, accounted, "{figures:?}");
+}
+
 fn answer(host: &Plan, row: &Row) -> Result<String, Fault> {
     let text = json(row);
     let mut row = host.new_row();
     host.read_json(&text, &mut row)?;
-    let partial = host.host_partial(&mut row)?;
+    let mut coverage = host.coverage();
+    let watched = host.host_partial_watched(&mut row.clone(), Some(&mut coverage));
+    let partial = host.host_partial(&mut row);
+    assert_watched(&coverage, &watched, &partial);
+    let partial = partial?;
     let mut data = b"{".to_vec();
     host.write_partial(&partial, &mut data);
     data.push(b'}');
