@@ -16,6 +16,7 @@ mod cluster;
 mod commands;
 mod exit;
 mod logging;
+mod party_models;
 mod runtime;
 mod scoring;
 mod signals;

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+mod made_sets;
 mod process;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -126,26 +126,71 @@ fn all_forms_of_a_model_give_the_same_facts() {
     assert_eq!(facts(&cache), facts_of_party);
 
     let archive = directory.path().join("model.zip");
-    let mut zip = zip::ZipWriter::new(fs::File::create(&archive).unwrap());
-    let options = zip::write::SimpleFileOptions::default();
-    let mut meta = json!({});
-    for (key, buffer) in &model.buffers {
-        let (component, rest) = key.split_once('.').unwrap();
-        let (alias, name) = rest.split_once(':').unwrap();
-        meta[component][alias][name] = Value::from(name);
-        zip.start_file(
-            format!("variables/data/{component}/{alias}/{name}"),
-            options,
-        )
-        .unwrap();
-        zip.write_all(buffer).unwrap();
-    }
-    zip.start_file("define/define_meta.yaml", options).unwrap();
-    // JSON is YAML.
-    zip.write_all(json!({ "model_proto": meta }).to_string().as_bytes())
-        .unwrap();
-    zip.finish().unwrap();
+    made_sets::write_archive(&archive, &model.buffers);
     assert_eq!(facts(&archive), facts_of_party);
+
+    // The folder's names win over the pipeline's: FATE-Flow publishes by them.
+    let cache = directory.path().join("model_local_cache");
+    let folder = cache.join("guest#9999#moved").join("v 2");
+    made_sets::write_flow_folder(&folder, &model.buffers);
+    let mut moved = facts(&folder);
+    assert_eq!(moved["namespace"], "guest#9999#moved");
+    assert_eq!(moved["table_name"], "v 2");
+    for name in ["namespace", "table_name"] {
+        moved[name] = facts_of_party[name].clone();
+    }
+    assert_eq!(moved, facts_of_party);
+}
+
+#[tokio::test]
+async fn a_record_of_a_store_tells_its_semantics() {
+    let directory = tempfile::tempdir().unwrap();
+    let party = golden("lr_plain").join("guest_9999");
+    let model = fate_golden::PartyModel::open(&party).unwrap();
+    let texts = model.buffers.iter().map(|(key, buffer)| {
+        let text = base64::engine::general_purpose::STANDARD.encode(buffer);
+        (key.clone(), Value::from(text))
+    });
+    let cache = Value::Object(texts.collect()).to_string();
+    let host = model.key.namespace.replacen("guest#9999", "host#10000", 1);
+    let described = json!({
+        "timestamp": 1, "tableName": model.key.table_name, "namespace": model.key.namespace,
+        "role": "guest", "partId": "9999", "semantics": "java",
+        "federationModelMap": { "10000": {
+            "timestamp": 1, "tableName": model.key.table_name, "namespace": host,
+        } },
+    });
+    let settings = fate_model::Settings::new(directory.path());
+    let (models, _) = fate_model::Models::open(settings).await.unwrap();
+    models
+        .import(
+            &model.key,
+            described.to_string().as_bytes(),
+            cache.as_bytes(),
+        )
+        .await
+        .unwrap();
+    let records = directory.path().join(".fate/serving/models");
+    let (code, report) = json(&[], &records);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(report["models"][0]["verdict"]["semantics"], "java");
+    assert_eq!(report["models"][0]["hosts"], json!(["10000"]));
+    let record = fs::read_dir(&records).unwrap().next().unwrap().unwrap();
+    let mut asked = json(&["--semantics", "fate"], &record.path()).1["models"][0].take();
+    asked.as_object_mut().unwrap().remove("path");
+    assert_eq!(asked, facts(&party));
+
+    let mut bytes = fs::read(record.path()).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    let damaged = directory.path().join("damaged.model");
+    fs::write(&damaged, bytes).unwrap();
+    let output = fate_serving(&[], &damaged);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("damaged.model: the checksum does not match"),
+        "{said}"
+    );
 }
 
 #[test]

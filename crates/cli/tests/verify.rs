@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+mod made_sets;
 mod process;
 
 use std::fs;
@@ -129,6 +130,22 @@ fn numbers_score_like_texts() {
         &[&golden("lr_scale_onehot"), &golden("sbt_binary_missing")],
     );
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
+
+#[test]
+fn other_forms_names_and_numbers_of_hosts_score_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let into = directory.path();
+    made_sets::tags(into);
+    made_sets::odd_names(into);
+    made_sets::three_hosts(into);
+    made_sets::exports(into);
+    for extra in [&[][..], &["--numbers"]] {
+        let output = verify(&[extra, &["--rows", "40"]].concat(), &[into]);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert!(text.contains("4 of 4 sets are within"), "{text}");
+    }
 }
 
 #[test]

@@ -48,9 +48,13 @@ enum PartyId {
 struct Entry {
     key: String,
     file: String,
-    size: u64,
-    sha256: String,
+    /// Checked when they are there.
+    size: Option<u64>,
+    sha256: Option<String>,
 }
+
+/// A buffer of a set, unless the index tells its size.
+const MAX_BUFFER_BYTES: u64 = 1 << 30;
 
 impl PartyModel {
     /// Reads `<directory>/index.json` and every buffer it lists.
@@ -127,20 +131,21 @@ fn read_checked(path: &Path, entry: &Entry) -> Result<Bytes, Error> {
         return Err(Error::whole(path, "not a regular file"));
     }
     let mut bytes = Vec::new();
+    let limit = entry.size.unwrap_or(MAX_BUFFER_BYTES);
     File::open(path)
-        .and_then(|file| {
-            file.take(entry.size.saturating_add(1))
-                .read_to_end(&mut bytes)
-        })
+        .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
         .map_err(Error::io(path))?;
-    if bytes.len() as u64 != entry.size {
-        let cause = format!("{} bytes where the index says {}", found.len(), entry.size);
+    let length = bytes.len() as u64;
+    if entry.size.map_or(length > limit, |size| size != length) {
+        let cause = format!("{} bytes where the index says {limit}", found.len());
         return Err(Error::whole(path, cause));
     }
-    let digest = hex(&Sha256::digest(&bytes));
-    if !digest.eq_ignore_ascii_case(&entry.sha256) {
-        let cause = format!("SHA-256 {digest} where the index says {}", entry.sha256);
-        return Err(Error::whole(path, cause));
+    if let Some(sha256) = &entry.sha256 {
+        let digest = hex(&Sha256::digest(&bytes));
+        if !digest.eq_ignore_ascii_case(sha256) {
+            let cause = format!("SHA-256 {digest} where the index says {sha256}");
+            return Err(Error::whole(path, cause));
+        }
     }
     Ok(bytes.into())
 }

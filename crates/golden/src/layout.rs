@@ -75,9 +75,7 @@ fn read(key: &str, buffer: &Bytes) -> Option<DataTransformMeta> {
 }
 
 fn named(meta: &DataTransformMeta, has_values: bool) -> Named {
-    let or = |text: &str, default: &str| {
-        if text.is_empty() { default } else { text }.to_owned()
-    };
+    let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
     // svmlight knows the colon only.
     let value_delimiter = if meta.input_format == "tag" {
         or(&meta.tag_value_delimitor, ":")

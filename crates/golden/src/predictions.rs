@@ -1,9 +1,11 @@
 //! `predictions.csv`: FATE's offline predict output.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use csv::StringRecord;
+use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::table::{line, reader};
@@ -18,25 +20,34 @@ pub struct Expected {
     pub label: String,
     /// Column `predict_result`: the predicted class, or a regression's score.
     pub result: String,
-    /// Column `predict_score`: the score, of several classes the winner's; none when the cell is empty.
+    /// Column `predict_score`: the score, of several classes the winner's; none when the cell is empty. Where there is a
+    /// column `credit_score`, a Scorecard's, that one.
     pub score: Option<f64>,
     /// Column `predict_detail`, class to score; of a regression `label` to score.
     pub detail: BTreeMap<String, f64>,
+    /// The keys of the detail in the order of the file.
+    pub classes: Vec<String>,
 }
 
 /// Positions of the columns.
 struct Columns {
     label: Option<usize>,
     result: Option<usize>,
-    score: usize,
+    score: Option<usize>,
     detail: Option<usize>,
 }
 
 pub(crate) fn read(path: &Path) -> Result<Predictions, Error> {
-    let mut reader = reader(path)?;
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let mut reader = reader(&bytes);
     let header = reader.headers().map_err(|cause| Error::csv(path, cause))?;
-    let columns = Columns::find(header)
-        .ok_or_else(|| Error::line(path, 1, "there is no column predict_score"))?;
+    let columns = Columns::find(header).ok_or_else(|| {
+        Error::line(
+            path,
+            1,
+            "there is no column predict_score or predict_detail",
+        )
+    })?;
     let mut predictions = Predictions::new();
     for record in reader.records() {
         let record = record.map_err(|cause| Error::csv(path, cause))?;
@@ -56,12 +67,13 @@ pub(crate) fn read(path: &Path) -> Result<Predictions, Error> {
 impl Columns {
     fn find(header: &StringRecord) -> Option<Columns> {
         let find = |wanted: &str| header.iter().position(|name| name == wanted);
-        Some(Columns {
+        let columns = Columns {
             label: find("label"),
             result: find("predict_result"),
-            score: find("predict_score")?,
+            score: find("credit_score").or_else(|| find("predict_score")),
             detail: find("predict_detail"),
-        })
+        };
+        (columns.score.is_some() || columns.detail.is_some()).then_some(columns)
     }
 
     fn expected(&self, record: &StringRecord) -> Result<Expected, String> {
@@ -70,7 +82,7 @@ impl Columns {
                 .and_then(|column| record.get(column))
                 .unwrap_or_default()
         };
-        let score = match cell(Some(self.score)) {
+        let score = match cell(self.score) {
             "" => None,
             text => Some(
                 text.parse()
@@ -78,15 +90,36 @@ impl Columns {
             ),
         };
         let detail = match cell(self.detail) {
-            "" => BTreeMap::new(),
-            text => serde_json::from_str(text)
-                .map_err(|cause| format!("predict_detail is not an object of numbers: {cause}"))?,
+            "" => Vec::new(),
+            text => detail(text)
+                .ok_or_else(|| format!("predict_detail is not an object of numbers: {text:?}"))?,
         };
         Ok(Expected {
             label: cell(self.label).to_owned(),
             result: cell(self.result).to_owned(),
             score,
-            detail,
+            classes: detail.iter().map(|(class, _)| class.clone()).collect(),
+            detail: detail.into_iter().collect(),
         })
     }
+}
+
+/// JSON, or what Python prints of a dictionary.
+fn detail(text: &str) -> Option<Vec<(String, f64)>> {
+    match serde_json::from_str::<Map<String, Value>>(text) {
+        Ok(members) => members
+            .into_iter()
+            .map(|(class, score)| Some((class, score.as_f64()?)))
+            .collect(),
+        Err(_) => {
+            let members = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+            members.split(',').map(python_member).collect()
+        }
+    }
+}
+
+fn python_member(text: &str) -> Option<(String, f64)> {
+    let (class, score) = text.rsplit_once(':')?;
+    let class = class.trim().trim_matches(['\'', '"']);
+    Some((class.to_owned(), score.trim().parse().ok()?))
 }

@@ -10,6 +10,7 @@ use fate_domain::model_key::ModelKey;
 use fate_domain::party::Role;
 use serde::Deserialize;
 
+use crate::layout::{Layout, layout_of};
 use crate::{Error, PartyModel, Predictions, Table, predictions};
 
 /// One guest, its hosts, and the predictions.
@@ -42,31 +43,34 @@ struct Manifest {
 }
 
 impl Set {
-    /// Reads the whole set. Arbiters are left out: they take no part in inference.
+    /// Reads the whole set. Arbiters are left out: they take no part in inference. So are the rows of a host that has
+    /// none: a homogeneous model's host gives no part.
     ///
-    /// The guest's label column is no feature. It is the one that `manifest.json` calls `label_name`; without a
-    /// manifest it is the only column whose cells are the `label` of `predictions.csv` in every predicted row (as
-    /// text or as numbers, and not all the same). If neither tells, every column counts as a feature: a label in
-    /// a request does no harm, a missing feature would.
+    /// The guest's label column is no feature. It is the one that `manifest.json` calls `label_name`, or else the one
+    /// that the guest's data component names; if neither tells, it is the only column whose cells are the `label` of
+    /// `predictions.csv` in every predicted row (as text or as numbers, and not all the same). Without any of these
+    /// every column counts as a feature: a label in a request does no harm, a missing feature would.
     ///
     /// # Errors
     /// Anything missing, malformed or not as the index says; no guest, two guests, or a party twice.
     pub fn open(path: impl AsRef<Path>) -> Result<Set, Error> {
+        Set::open_with(path, |party| PartyModel::open(party))
+    }
+
+    /// As [`Set::open`], with another reader of the parties' directories.
+    ///
+    /// # Errors
+    /// As [`Set::open`], and those of the reader.
+    pub fn open_with<E: From<Error>>(
+        path: impl AsRef<Path>,
+        read: impl Fn(&Path) -> Result<PartyModel, E>,
+    ) -> Result<Set, E> {
         let directory = path.as_ref();
         let predictions = predictions::read(&directory.join("predictions.csv"))?;
         let label = manifest_label(&directory.join("manifest.json"))?;
         let mut parties = Vec::new();
-        for model in models_in(directory)? {
-            let mut table = Table::read(&model.directory.join("features.csv"))?;
-            if model.role == Role::Guest {
-                let column = match &label {
-                    Some(label) => table.columns.iter().position(|column| column == label),
-                    None => only_column_of_labels(&table, &predictions),
-                };
-                column
-                    .into_iter()
-                    .for_each(|column| table.take_label(column));
-            }
+        for model in models_in_with(directory, read)? {
+            let table = read_table(&model, label.as_deref(), &predictions)?;
             parties.push(Party {
                 role: model.role,
                 party_id: model.party_id,
@@ -101,19 +105,35 @@ impl Set {
 /// # Errors
 /// As [`Set::open`].
 pub fn models_in(directory: impl AsRef<Path>) -> Result<Vec<PartyModel>, Error> {
+    models_in_with(directory, |party| PartyModel::open(party))
+}
+
+/// As [`models_in`], with another reader of the parties' directories.
+///
+/// # Errors
+/// As [`Set::open`], and those of the reader.
+pub fn models_in_with<E: From<Error>>(
+    directory: impl AsRef<Path>,
+    read: impl Fn(&Path) -> Result<PartyModel, E>,
+) -> Result<Vec<PartyModel>, E> {
     let directory = directory.as_ref();
     let mut models = Vec::new();
     for (role, path) in party_directories(directory)? {
-        let model = PartyModel::open(&path)?;
+        let model = read(&path)?;
         if model.role != role {
             let cause = format!(
                 "the index says {} and the directory's name {role}",
                 model.role
             );
-            return Err(Error::whole(&path.join("index.json"), cause));
+            return Err(Error::whole(&path.join("index.json"), cause).into());
         }
         models.push(model);
     }
+    Ok(checked(directory, models)?)
+}
+
+/// One guest, no party twice; sorted.
+fn checked(directory: &Path, mut models: Vec<PartyModel>) -> Result<Vec<PartyModel>, Error> {
     models.sort_by(|one, other| (one.role, &one.party_id).cmp(&(other.role, &other.party_id)));
     let guests = models
         .iter()
@@ -196,6 +216,37 @@ fn name_of(directory: &Path) -> Result<String, Error> {
     Ok(name.to_string_lossy().into_owned())
 }
 
+fn read_table(
+    model: &PartyModel,
+    label: Option<&str>,
+    predictions: &Predictions,
+) -> Result<Table, Error> {
+    let path = model.directory.join("features.csv");
+    if model.role == Role::Host && !path.exists() {
+        return Ok(Table::default());
+    }
+    let layout = layout_of(&model.buffers);
+    let mut table = Table::read(&path, &layout, |id| predictions.contains_key(id))?;
+    let of_component = match layout {
+        Layout::Dense { label, .. } => label,
+        // A row's label was told from its features when it was read.
+        Layout::Named(_) => return Ok(table),
+    };
+    if model.role == Role::Guest {
+        let find = |name: &str| table.columns.iter().position(|column| column == name);
+        let column = match label {
+            Some(label) => find(label),
+            None => of_component
+                .and_then(|label| find(&label))
+                .or_else(|| only_column_of_labels(&table, predictions)),
+        };
+        column
+            .into_iter()
+            .for_each(|column| table.take_label(column));
+    }
+    Ok(table)
+}
+
 fn manifest_label(path: &Path) -> Result<Option<String>, Error> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -218,7 +269,7 @@ fn only_column_of_labels(table: &Table, predictions: &Predictions) -> Option<usi
     let rows = table.by_id();
     let holds_labels = |column: &usize| {
         predictions.iter().all(|(id, expected)| {
-            let cell = rows.get(id.as_str()).and_then(|row| row.cells.get(*column));
+            let cell = rows.get(id.as_str()).and_then(|row| row.cell(*column));
             cell.is_some_and(|cell| same_label(cell, &expected.label))
         })
     };

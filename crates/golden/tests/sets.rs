@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use fate_domain::party::Role;
 use fate_golden::{Expected, Set, models_in, sets_below};
+use fate_proto::buffer::DataTransformMeta;
+use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -91,13 +93,16 @@ fn a_set_is_read_as_it_stands() {
     assert_eq!(guest.table.id_column, "客户");
     assert_eq!(guest.table.label_column.as_deref(), Some("Y"));
     assert_eq!(guest.table.columns, ["收入 (元)", "y", "a#b/c.d"]);
-    assert_eq!(guest.table.rows[1].cells, [" 2", "", ""]);
+    assert_eq!(guest.table.rows[1].cells, [(0, " 2".to_owned())]);
+    assert_eq!(guest.table.rows[0].cell(2), Some("007"));
+    assert_eq!(guest.table.rows[1].cell(2), None);
 
     let expected = Expected {
         label: "1".to_owned(),
         result: "1".to_owned(),
         score: Some(0.75),
         detail: [("0".to_owned(), 0.25), ("1".to_owned(), 0.75)].into(),
+        classes: vec!["0".to_owned(), "1".to_owned()],
     };
     assert_eq!(set.predictions["007"], expected);
     assert_eq!(set.predictions["7"].score, None);
@@ -141,7 +146,7 @@ fn only_one_json_number_becomes_a_number() {
     ] {
         let row = fate_golden::Row {
             id: String::new(),
-            cells: vec![cell.to_owned()],
+            cells: vec![(0, cell.to_owned())],
         };
         let text = serde_json::Value::from(cell);
         let expected = if number {
@@ -279,7 +284,7 @@ fn every_error_names_file_and_line() {
         (
             "predictions.csv",
             "id,label\n",
-            "predictions.csv, line 1: there is no column predict_score",
+            "predictions.csv, line 1: there is no column predict_score or predict_detail",
         ),
         (
             "predictions.csv",
@@ -346,7 +351,7 @@ fn a_key_listed_twice_and_broken_text_are_errors() {
 fn missing_files_and_parties_are_errors() {
     for (gone, expected) in [
         ("predictions.csv", "predictions.csv: No such file"),
-        ("host_2/features.csv", "host_2/features.csv: No such file"),
+        ("guest_1/features.csv", "guest_1/features.csv: No such file"),
         ("host_2/index.json", "host_2/index.json: No such file"),
     ] {
         let directory = set();
@@ -357,6 +362,13 @@ fn missing_files_and_parties_are_errors() {
             "{error}"
         );
     }
+    // The host of a homogeneous model has no part in a score.
+    let directory = set();
+    fs::remove_file(directory.path().join("host_2/features.csv")).unwrap();
+    assert_eq!(
+        Set::open(directory.path()).unwrap().hosts()[0].table.rows,
+        []
+    );
     let directory = set();
     fs::remove_dir_all(directory.path().join("guest_1")).unwrap();
     let error = models_in(directory.path()).unwrap_err().to_string();
@@ -410,6 +422,105 @@ fn a_path_is_a_set_or_holds_sets() {
         [several.path().join("a"), several.path().join("b")]
     );
     assert!(sets_below(several.path().join("nowhere")).is_err());
+}
+
+/// Tag and sparse rows of a guest, by the settings of its data component: the JSON of each row that was predicted.
+fn named_rows(meta: &DataTransformMeta, features: &str) -> Result<Vec<String>, String> {
+    let directory = set();
+    let party = directory.path().join("guest_1");
+    let buffer = meta.encode_to_vec();
+    let text = index("guest", "1", "meta.pb", &buffer)
+        .replace("a.model:B", "data_transform_0.model:DataTransformMeta");
+    write(&party.join("index.json"), text);
+    write(&party.join("meta.pb"), buffer);
+    write(&party.join("features.csv"), features);
+    let set = Set::open(directory.path()).map_err(|error| error.to_string())?;
+    let table = &set.guest().table;
+    let rows = table.by_id();
+    Ok(["007", "7"]
+        .map(|id| rows[id].json(&table.columns, true))
+        .to_vec())
+}
+
+fn tags(delimiter: &str, with_value: bool) -> DataTransformMeta {
+    DataTransformMeta {
+        input_format: "tag".to_owned(),
+        delimitor: delimiter.to_owned(),
+        tag_with_value: with_value,
+        tag_value_delimitor: ":".to_owned(),
+        ..DataTransformMeta::default()
+    }
+}
+
+#[test]
+fn tag_and_sparse_rows_become_names_with_values() {
+    let expected = [r##"{"#x.1":-2,"年 龄":1.50}"##, r#"{"X":"NA","x":7}"#];
+    let semicolons = tags(";", true);
+    for (name, meta, text) in [
+        ("with a header", tags(",", true), "id,features\n007,年 龄:1.50,#x.1:-2\n7,x:7,X:NA\n"),
+        ("without one", tags(",", true), "007,年 龄:1.50,#x.1:-2\n7,x:7,X:NA\n"),
+        ("in one quoted cell", tags(",", true), "007,\"年 龄:1.50,#x.1:-2\"\n7,\"x:7,X:NA\"\n"),
+        ("another delimiter", semicolons.clone(), "007,年 龄:1.50;#x.1:-2\n7,x:7;X:NA;\n"),
+        ("with a label", semicolons.clone(), "007,1,年 龄:1.50;#x.1:-2\n7,0,x:7;X:NA\n"),
+        ("a label inside", semicolons.clone(), "007,1;年 龄:1.50;#x.1:-2\n7,0;x:7;X:NA\n"),
+        ("a value twice, one empty", tags(",", true), "007,#x.1:9,年 龄:1.50,#x.1:-2,e:\n7,x:7,X:NA\n"),
+    ] {
+        assert_eq!(named_rows(&meta, text).as_deref(), Ok(&expected.map(str::to_owned)[..]), "{name}");
+    }
+    let sparse = DataTransformMeta {
+        input_format: "sparse".to_owned(),
+        delimitor: " ".to_owned(),
+        with_label: true,
+        ..DataTransformMeta::default()
+    };
+    assert_eq!(
+        named_rows(&sparse, "007,1 0:0.5 12:3\n7,-1 \n").unwrap(),
+        [r#"{"0":0.5,"12":3}"#, "{}"]
+    );
+    let labelled = DataTransformMeta {
+        with_label: true,
+        with_match_id: true,
+        ..tags(",", false)
+    };
+    assert_eq!(
+        named_rows(&labelled, "007,m,1,a:b,c\n7,m,0,c\n").unwrap(),
+        [r#"{"a:b":1,"c":1}"#, r#"{"c":1}"#]
+    );
+    let error = named_rows(&tags(",", true), "007,a:1,b\n7,a:1\n").unwrap_err();
+    assert!(error.contains(r#"features.csv, line 1: "b" is not name:value"#), "{error}");
+    let error = named_rows(&tags(",", true), "007,a:1\n007,a:1\n7,a:2\n").unwrap_err();
+    assert!(error.contains(r#"line 2: the id "007" is there twice"#), "{error}");
+}
+
+#[test]
+fn other_spellings_are_read() {
+    let directory = set();
+    let at = |name: &str| directory.path().join(name);
+    // A byte order mark, no checksums, Python's dictionaries, a Scorecard.
+    write(&at("guest_1/features.csv"), format!("\u{feff}{GUEST_ROWS}"));
+    let text = fs::read_to_string(at("guest_1/index.json")).unwrap();
+    let (head, _) = text.split_once(", \"size\"").unwrap();
+    write(&at("guest_1/index.json"), format!("{head}}}]}}"));
+    write(
+        &at("predictions.csv"),
+        "id,label,predict_result,predict_score,credit_score,predict_detail\n\
+         007,1,1,0.75,612.5,\"{'10': 0.25, -1: 0.5, 'x:y': inf}\"\n",
+    );
+    let set = Set::open(directory.path()).unwrap();
+    assert_eq!(set.guest().table.id_column, "客户");
+    let expected = &set.predictions["007"];
+    assert_eq!(expected.score, Some(612.5));
+    assert_eq!(expected.classes, ["10", "-1", "x:y"]);
+    assert_eq!(expected.detail["x:y"], f64::INFINITY);
+
+    let semicolons = DataTransformMeta {
+        delimitor: ";".to_owned(),
+        with_label: true,
+        label_name: "Y".to_owned(),
+        ..DataTransformMeta::default()
+    };
+    let rows = named_rows(&semicolons, "id;Y;收入\n007;1;2\n7;1;3,5\n").unwrap();
+    assert_eq!(rows, [r#"{"收入":2}"#, r#"{"收入":"3,5"}"#]);
 }
 
 #[test]

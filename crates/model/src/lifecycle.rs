@@ -300,9 +300,11 @@ impl Models {
                 "{doubt}: are they the right ones?"
             );
         }
+        let is_alone = target.is_alone;
         let (model, plan) = blocking(move || {
             let plan = compile_model(&buffers, &description).map_err(|refusal| match &note {
                 Some(note) => no_data(&format!("{note}, but it cannot be served: {refusal}")),
+                None if is_alone => request::names_no_host(&refusal),
                 None => refused(&description.key, &refusal),
             })?;
             Ok((

@@ -6,6 +6,7 @@ use fate_domain::fault::Fault;
 use fate_domain::model_key::ModelKey;
 use fate_domain::party::Role;
 use fate_domain::return_code::ReturnCode;
+use fate_inference::Refusal;
 use fate_proto::model::PublishRequest;
 
 use crate::published::Remote;
@@ -23,12 +24,20 @@ pub(crate) struct LoadTarget {
     pub(crate) role: Role,
     pub(crate) party_id: String,
     pub(crate) remotes: Vec<Remote>,
+    /// The request has no word about the other side: only a guest's model that needs no host may be loaded so.
+    pub(crate) is_alone: bool,
 }
 
-/// Contract 01 §3.3 steps 1 to 3. A missing entry is 110, as in Java, but with a text.
+/// Contract 01 §3.3 steps 1 to 3. A missing entry is 110, as in Java, but with a text. Homogeneous models, which Java does
+/// not know, have no host to name.
 pub(crate) fn load_target(request: &PublishRequest) -> Result<LoadTarget, Fault> {
     let (role, party_id) = local(request);
-    let remotes = remotes(request, other_side(role))?;
+    let is_alone = role == Role::Guest && !request.role.contains_key(Role::Host.as_str());
+    let remotes = if is_alone {
+        Vec::new()
+    } else {
+        remotes(request, other_side(role))?
+    };
     let key =
         model_of(request, role, &party_id).ok_or_else(|| system("model info is invalid"))??;
     Ok(LoadTarget {
@@ -36,7 +45,15 @@ pub(crate) fn load_target(request: &PublishRequest) -> Result<LoadTarget, Fault>
         role,
         party_id,
         remotes,
+        is_alone,
     })
+}
+
+/// The answer to a guest's load without hosts when the model cannot be served so.
+pub(crate) fn names_no_host(cause: &Refusal) -> Fault {
+    system(format!(
+        "the request names no host party: role.host is missing ({cause})"
+    ))
 }
 
 /// Contract 01 §3.4 steps 1 and 2: the service id and the model it shall lead to. The local party's model, or else, as
@@ -110,7 +127,7 @@ fn local(request: &PublishRequest) -> (Role, String) {
 }
 
 fn remotes(request: &PublishRequest, role: Role) -> Result<Vec<Remote>, Fault> {
-    let parties = request.role.get(&role.to_string()).ok_or_else(|| {
+    let parties = request.role.get(role.as_str()).ok_or_else(|| {
         system(format!(
             "the request names no {role} party: role.{role} is missing"
         ))

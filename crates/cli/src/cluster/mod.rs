@@ -107,7 +107,8 @@ fn check_distinct(sets: &[Arc<Set>]) -> anyhow::Result<()> {
             );
         }
         for party in &set.parties {
-            if let Some(other) = keys.insert(party.key.store_name(), &party.directory) {
+            if let Some(other) = keys.insert(publish::key_of(party).store_name(), &party.directory)
+            {
                 anyhow::bail!(
                     "{} and {} hold the same model: same table name and namespace",
                     other.display(),

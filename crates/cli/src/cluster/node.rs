@@ -102,6 +102,14 @@ impl Node {
         Some(models.model(key)?.plan.verdict().kind.clone())
     }
 
+    /// Whether a loaded model's score takes parts of hosts.
+    pub(super) fn needs_hosts(&self, key: &ModelKey) -> bool {
+        let models = self.server.models().snapshot();
+        models
+            .model(key)
+            .is_some_and(|model| model.plan.needs_hosts())
+    }
+
     pub(super) async fn stop(self) {
         self.server.drain().await;
         // What is left in the system's directory for temporary files does no harm.

@@ -2,9 +2,11 @@
 //! (contract 01 §3.2).
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fate_domain::model_key::ModelKey;
 use fate_domain::party::Role;
 use fate_golden::{Party, Set};
 use fate_proto::model as wire;
@@ -38,12 +40,16 @@ pub(crate) enum Publication {
 }
 
 impl Cluster {
-    /// Loads every party's model at its server, hosts first, and binds the guest's to a service id.
+    /// Loads every party's model at its server, the guest's first, and binds the guest's to a service id. When that one
+    /// scores alone, a homogeneous model, its hosts are left out.
     ///
     /// # Errors
     /// A server that cannot be reached. A refusal is no error.
     pub(crate) async fn publish(&self, set: &Set) -> anyhow::Result<Publication> {
-        for party in set.hosts().iter().chain([set.guest()]) {
+        for party in &set.parties {
+            if party.role == Role::Host && !self.guest.needs_hosts(&key_of(set.guest())) {
+                continue;
+            }
             let request = load_request(set, party, self.transfer.url());
             let answer = self.model_service(party).await?.publish_load(request).await;
             let answer = answer.with_context(|| format!("publishLoad at {}", name_of(party)))?;
@@ -62,7 +68,7 @@ impl Cluster {
         Ok(Publication::Served(Service {
             id,
             set: set.name.clone(),
-            kind: self.guest.kind(&guest.key).unwrap_or_default(),
+            kind: self.guest.kind(&key_of(guest)).unwrap_or_default(),
         }))
     }
 
@@ -140,12 +146,29 @@ fn parties(parties: &[Party]) -> (Roles, PartyModels) {
         let role = party.role.to_string();
         let ids = &mut roles.entry(role.clone()).or_default().party_id;
         ids.push(party.party_id.clone());
+        let ModelKey {
+            table_name,
+            namespace,
+        } = key_of(party);
         let key = wire::ModelInfo {
-            table_name: party.key.table_name.clone(),
-            namespace: party.key.namespace.clone(),
+            table_name,
+            namespace,
         };
         let of_role = &mut models.entry(role).or_default().role_model_info;
         of_role.insert(party.party_id.clone(), key);
     }
     (roles, models)
+}
+
+/// What the party's model is published as: its own key, unless a server refuses names like it (a party id with a `/` is
+/// part of the namespace). Scores do not depend on it.
+pub(super) fn key_of(party: &Party) -> ModelKey {
+    let key = &party.key;
+    if ModelKey::checked(key.table_name.as_str(), key.namespace.as_str()).is_ok() {
+        return key.clone();
+    }
+    let mut hash = DefaultHasher::new();
+    key.hash(&mut hash);
+    let name = format!("{:016x}", hash.finish());
+    ModelKey::new(name.as_str(), format!("{}#{name}", party.role))
 }

@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::publish;
+
 type Models = HashMap<ModelKey, BTreeMap<String, Bytes>>;
 
 /// The path that the built-in allow rule of a server asks for.
@@ -50,7 +52,7 @@ impl TransferEndpoint {
         let models: Models = sets
             .iter()
             .flat_map(|set| &set.parties)
-            .map(|party| (party.key.clone(), party.buffers.clone()))
+            .map(|party| (publish::key_of(party), party.buffers.clone()))
             .collect();
         let routes = Router::new()
             .route(PATH, post(transfer))

@@ -2,7 +2,7 @@
 
 use fate_golden::Expected;
 
-use super::answer::{Score, ScoreData};
+use super::answer::{Number, Score, ScoreData};
 
 /// How far a row's score is off, or why there is nothing to compare.
 pub(super) type Outcome = Result<Deviation, String>;
@@ -33,11 +33,19 @@ pub(super) fn compare(data: &ScoreData, expected: &Expected) -> Outcome {
                     classes.len()
                 ));
             }
+            let of_detail = || match classes.as_slice() {
+                // A regression's, or the positive class's of two.
+                [(_, score)] | [_, (_, score)] => Some(*score),
+                _ => None,
+            };
             let offline = expected
                 .score
-                .or_else(|| expected.detail.get("label").copied())
+                .or_else(of_detail)
                 .ok_or("predictions.csv has no score for this row")?;
             Ok(Deviation::of(online.value(), offline))
+        }
+        Some(Score::PerClass(online)) if classes.is_empty() => {
+            winner_only(online, data.label.as_deref(), expected)
         }
         Some(Score::PerClass(online)) => {
             if online.len() != classes.len() {
@@ -47,18 +55,16 @@ pub(super) fn compare(data: &ScoreData, expected: &Expected) -> Outcome {
                     classes.len()
                 ));
             }
-            let worst = classes
-                .iter()
-                .zip(online)
-                .map(|((class, offline), online)| Deviation {
-                    class: Some((*class).to_owned()),
-                    ..Deviation::of(online.value(), *offline)
-                })
-                .max_by(|one, other| one.difference.total_cmp(&other.difference))
+            let in_file = worst(&classes, online);
+            let by_number = worst(&by_number(classes), online);
+            let nearest = in_file
+                .into_iter()
+                .chain(by_number)
+                .min_by(|one, other| one.difference.total_cmp(&other.difference))
                 .ok_or("neither the answer nor predictions.csv has classes")?;
             Ok(Deviation {
                 wrong_class_by: wrong_class_by(data.label.as_deref(), expected)?,
-                ..worst
+                ..nearest
             })
         }
     }
@@ -88,32 +94,91 @@ fn difference(online: f64, offline: f64) -> f64 {
     }
 }
 
-/// Class and score in FATE's order: numbers ascending, then texts.
+/// Without a detail: the label must be FATE's, and its score FATE's score. Such labels are positions (clusters).
+fn winner_only(online: &[Number], label: Option<&str>, expected: &Expected) -> Outcome {
+    let label = label.ok_or("the answer has no label")?;
+    if label != expected.result {
+        return Err(format!(
+            "the class {label:?} where FATE has {:?}",
+            expected.result
+        ));
+    }
+    let position: usize = label
+        .parse()
+        .map_err(|_| format!("predictions.csv has no predict_detail to find {label:?} in"))?;
+    let online = online
+        .get(position)
+        .ok_or_else(|| format!("a list of {} without a class {label}", online.len()))?;
+    let offline = expected
+        .score
+        .ok_or("predictions.csv has neither detail nor score for this row")?;
+    Ok(Deviation {
+        class: Some(label.to_owned()),
+        ..Deviation::of(online.value(), offline)
+    })
+}
+
+/// Class and score in the order of the file. FATE writes its classes in their order; but who sorts a detail's keys writes
+/// `10` before `2`, so that numbers may also be meant to ascend: scores must agree in one of the two orders.
 fn classes(expected: &Expected) -> Vec<(&str, f64)> {
-    let mut classes: Vec<(&str, f64)> = expected
-        .detail
+    let of = |class: &String| Some(*expected.detail.get(class)?);
+    expected
+        .classes
         .iter()
-        .map(|(class, score)| (class.as_str(), *score))
-        .collect();
+        .filter_map(|class| Some((class.as_str(), of(class)?)))
+        .collect()
+}
+
+/// Numbers ascending, then texts as they were.
+fn by_number(mut classes: Vec<(&str, f64)>) -> Vec<(&str, f64)> {
     let number = |class: &str| class.parse::<f64>().unwrap_or(f64::INFINITY);
-    // The sort is stable and the detail sorted by text.
     classes.sort_by(|(one, _), (other, _)| number(one).total_cmp(&number(other)));
     classes
+}
+
+/// The class whose score is off most.
+fn worst(classes: &[(&str, f64)], online: &[Number]) -> Option<Deviation> {
+    let deviations = classes
+        .iter()
+        .zip(online)
+        .map(|((class, offline), online)| Deviation {
+            class: Some((*class).to_owned()),
+            ..Deviation::of(online.value(), *offline)
+        });
+    deviations.max_by(|one, other| one.difference.total_cmp(&other.difference))
 }
 
 /// Two classes that are equally likely may win in either order: then the scores tell how near the other one is.
 fn wrong_class_by(label: Option<&str>, expected: &Expected) -> Result<f64, String> {
     let label = label.ok_or("the answer has no label")?;
-    if label == expected.result || expected.result.is_empty() {
+    let predicted = predicted_class(expected);
+    if label == predicted || predicted.is_empty() {
         return Ok(0.0);
     }
     let of = |class: &str| expected.detail.get(class).copied();
-    match (of(label), of(&expected.result)) {
+    match (of(label), of(predicted)) {
         (Some(online), Some(offline)) => Ok(difference(online, offline)),
         _ => Err(format!(
             "the class {label:?} where FATE has {:?}",
             expected.result
         )),
+    }
+}
+
+/// `predict_result` as the detail spells it: a table of numbers may say `1.0` for the class `1`.
+fn predicted_class(expected: &Expected) -> &str {
+    let result = expected.result.as_str();
+    let same = |class: &&String| {
+        let number = |text: &str| text.parse::<f64>().ok();
+        number(class).is_some_and(|class| number(result) == Some(class))
+    };
+    match expected.detail.contains_key(result) {
+        true => result,
+        false => expected
+            .classes
+            .iter()
+            .find(same)
+            .map_or(result, |class| class),
     }
 }
 
@@ -126,10 +191,13 @@ mod tests {
     }
 
     fn expected(result: &str, score: f64, detail: &str) -> Expected {
+        let members: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(detail).unwrap();
         Expected {
             result: result.to_owned(),
             score: Some(score),
             detail: serde_json::from_str(detail).unwrap(),
+            classes: members.keys().cloned().collect(),
             ..Expected::default()
         }
     }
@@ -173,14 +241,59 @@ mod tests {
         let good = data(r#"{"score":[0.25,0.625,0.125],"label":"2"}"#);
         let ten = expected("2", 0.625, detail);
         assert_eq!(compare(&good, &ten).unwrap().difference, 0.0);
-        let bad = data(r#"{"score":[0.25,0.5,0.125],"label":"2"}"#);
+        let bad = data(r#"{"score":[0.25,0.5625,0.125],"label":"2"}"#);
         let deviation = compare(&bad, &ten).unwrap();
         assert_eq!(
             (deviation.difference, deviation.class.as_deref()),
-            (0.125, Some("2"))
+            (0.0625, Some("2"))
         );
         let short = data(r#"{"score":[1.0],"label":"1"}"#);
         assert!(compare(&short, &ten).unwrap_err().contains("a list of 1"));
+    }
+
+    #[test]
+    fn classes_are_in_the_files_order_or_that_of_numbers() {
+        let answer = data(r#"{"score":[0.25,0.5,0.125],"label":"2"}"#);
+        for (detail, equal) in [
+            (r#"{"1": 0.25, "10": 0.125, "2": 0.5}"#, true),
+            (r#"{"1": 0.25, "2": 0.5, "10": 0.125}"#, true),
+            (r#"{"2": 0.25, "1": 0.5, "10": 0.125}"#, true),
+            (r#"{"1": 0.25, "10": 0.5, "2": 0.125}"#, true),
+            (r#"{"10": 0.25, "2": 0.125, "1": 0.5}"#, false),
+            (r#"{"b": 0.25, "2": 0.5, "a": 0.125}"#, true),
+        ] {
+            let expected = expected("2.0", 0.5, detail);
+            let deviation = compare(&answer, &expected).unwrap();
+            assert_eq!(
+                deviation.difference == 0.0 && deviation.wrong_class_by == 0.0,
+                equal,
+                "{detail}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_detail_the_winner_is_compared() {
+        let clusters = |text: &str| compare(&data(text), &expected("1", 0.5, "{}"));
+        let good = clusters(r#"{"score":[2.0,0.5],"label":"1"}"#).unwrap();
+        assert_eq!((good.difference, good.class.as_deref()), (0.0, Some("1")));
+        let off = clusters(r#"{"score":[0.5,2.0],"label":"1"}"#).unwrap();
+        assert!(off.difference > 0.5);
+        for wrong in [
+            r#"{"score":[0.5,2.0],"label":"0"}"#,
+            r#"{"score":[0.5],"label":"1"}"#,
+            r#"{"score":[0.5,0.5]}"#,
+        ] {
+            assert!(clusters(wrong).is_err(), "{wrong}");
+        }
+        let mut binary = expected("1", 0.75, r#"{"0": 0.25, "1": 0.75}"#);
+        binary.score = None;
+        assert_eq!(
+            compare(&data(r#"{"score":0.5}"#), &binary)
+                .unwrap()
+                .difference,
+            0.25
+        );
     }
 
     #[test]

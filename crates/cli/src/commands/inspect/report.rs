@@ -8,8 +8,8 @@ use fate_proto::buffer::Pipeline;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::opened::Opened;
 use super::sizes::{Size, size_of};
+use crate::party_models::Opened;
 
 /// One party's model. Fields that only a servable model has are empty when it is refused.
 #[derive(Debug, Serialize)]
@@ -63,11 +63,10 @@ pub(super) struct Component {
 }
 
 impl ModelReport {
-    pub(super) fn new(model: Opened, semantics: Semantics) -> ModelReport {
-        let other = match semantics {
-            Semantics::Fate => Semantics::Java,
-            Semantics::Java => Semantics::Fate,
-        };
+    /// `semantics` is the user's wish; without one the record's own, or the default, counts.
+    pub(super) fn new(model: Opened, semantics: Option<Semantics>) -> ModelReport {
+        let semantics = semantics.or(model.semantics).unwrap_or_default();
+        let other = semantics.other();
         let (role, compiled) = compile_as(&model, semantics);
         let (_, compiled_otherwise) = compile_as(&model, other);
         let verdict = compiled.as_ref().ok().map(Plan::verdict);

@@ -12,6 +12,7 @@ use fate_inference::Semantics;
 use crate::client::GrpcClient;
 use crate::cluster::{Cluster, Options, Publication, Service};
 use crate::exit::{Exit, Failure};
+use crate::party_models;
 use crate::runtime;
 use crate::scoring::{self, Job, Tally};
 use crate::signals::Signals;
@@ -25,7 +26,7 @@ use report::Report;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A set (guest_<id>/ and host_<id>/ with index.json, model/*.pb and features.csv; predictions.csv), or a
-    /// directory of sets
+    /// directory of sets. Instead of index.json a party may have FATE-Flow's export of its model (one .zip)
     #[arg(required = true, value_name = "DIR")]
     directories: Vec<PathBuf>,
     /// Rows in a batch
@@ -96,7 +97,7 @@ async fn verify(args: &Args, directories: &[PathBuf]) -> Result<Exit, Failure> {
 }
 
 async fn verify_set(args: &Args, directory: &PathBuf) -> anyhow::Result<Scored> {
-    let set = Arc::new(Set::open(directory)?);
+    let set = Arc::new(Set::open_with(directory, party_models::open_party)?);
     let options = Options {
         semantics: args.semantics,
         numbers: args.numbers,
