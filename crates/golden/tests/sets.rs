@@ -457,15 +457,47 @@ fn tag_and_sparse_rows_become_names_with_values() {
     let expected = [r##"{"#x.1":-2,"年 龄":1.50}"##, r#"{"X":"NA","x":7}"#];
     let semicolons = tags(";", true);
     for (name, meta, text) in [
-        ("with a header", tags(",", true), "id,features\n007,年 龄:1.50,#x.1:-2\n7,x:7,X:NA\n"),
-        ("without one", tags(",", true), "007,年 龄:1.50,#x.1:-2\n7,x:7,X:NA\n"),
-        ("in one quoted cell", tags(",", true), "007,\"年 龄:1.50,#x.1:-2\"\n7,\"x:7,X:NA\"\n"),
-        ("another delimiter", semicolons.clone(), "007,年 龄:1.50;#x.1:-2\n7,x:7;X:NA;\n"),
-        ("with a label", semicolons.clone(), "007,1,年 龄:1.50;#x.1:-2\n7,0,x:7;X:NA\n"),
-        ("a label inside", semicolons.clone(), "007,1;年 龄:1.50;#x.1:-2\n7,0;x:7;X:NA\n"),
-        ("a value twice, one empty", tags(",", true), "007,#x.1:9,年 龄:1.50,#x.1:-2,e:\n7,x:7,X:NA\n"),
+        (
+            "with a header",
+            tags(",", true),
+            "id,features\n007,年 龄:1.50,#x.1:-2\n7,x:7,X:NA\n",
+        ),
+        (
+            "without one",
+            tags(",", true),
+            "007,年 龄:1.50,#x.1:-2\n7,x:7,X:NA\n",
+        ),
+        (
+            "in one quoted cell",
+            tags(",", true),
+            "007,\"年 龄:1.50,#x.1:-2\"\n7,\"x:7,X:NA\"\n",
+        ),
+        (
+            "another delimiter",
+            semicolons.clone(),
+            "007,年 龄:1.50;#x.1:-2\n7,x:7;X:NA;\n",
+        ),
+        (
+            "with a label",
+            semicolons.clone(),
+            "007,1,年 龄:1.50;#x.1:-2\n7,0,x:7;X:NA\n",
+        ),
+        (
+            "a label inside",
+            semicolons.clone(),
+            "007,1;年 龄:1.50;#x.1:-2\n7,0;x:7;X:NA\n",
+        ),
+        (
+            "a value twice, one empty",
+            tags(",", true),
+            "007,#x.1:9,年 龄:1.50,#x.1:-2,e:\n7,x:7,X:NA\n",
+        ),
     ] {
-        assert_eq!(named_rows(&meta, text).as_deref(), Ok(&expected.map(str::to_owned)[..]), "{name}");
+        assert_eq!(
+            named_rows(&meta, text).as_deref(),
+            Ok(&expected.map(str::to_owned)[..]),
+            "{name}"
+        );
     }
     let sparse = DataTransformMeta {
         input_format: "sparse".to_owned(),
@@ -487,9 +519,15 @@ fn tag_and_sparse_rows_become_names_with_values() {
         [r#"{"a:b":1,"c":1}"#, r#"{"c":1}"#]
     );
     let error = named_rows(&tags(",", true), "007,a:1,b\n7,a:1\n").unwrap_err();
-    assert!(error.contains(r#"features.csv, line 1: "b" is not name:value"#), "{error}");
+    assert!(
+        error.contains(r#"features.csv, line 1: "b" is not name:value"#),
+        "{error}"
+    );
     let error = named_rows(&tags(",", true), "007,a:1\n007,a:1\n7,a:2\n").unwrap_err();
-    assert!(error.contains(r#"line 2: the id "007" is there twice"#), "{error}");
+    assert!(
+        error.contains(r#"line 2: the id "007" is there twice"#),
+        "{error}"
+    );
 }
 
 #[test]
