@@ -18,7 +18,7 @@ pub enum Cell<'a> {
     Number(f64, Spelling<'a>),
     /// Text, unescaped.
     Text(Cow<'a, str>),
-    /// An array or an object: never a number, never a token.
+    /// An array or an object, or text that its column's type does not take: never a number, never a token.
     Nested,
     /// A position that a sparse row leaves out: zero in every sum, but not a value that gets binned (contract 02 B2.11).
     ImplicitZero,

@@ -40,13 +40,15 @@ pub(crate) enum Input {
     Component(usize),
 }
 
-/// `Pipeline.fate_version`; models that do not tell count as the latest 1.x.
+/// `Pipeline.fate_version`. Versions that cannot be read, and models that do not tell, count as the latest 1.x; what
+/// follows the numbers (`1.11.4-release`) does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FateVersion(pub(crate) u32, pub(crate) u32, pub(crate) u32);
 
 impl FateVersion {
     fn parse(text: &str) -> Self {
-        let mut parts = text.split('.').map(|part| part.parse().ok());
+        let text = text.trim().trim_start_matches(['v', 'V']);
+        let mut parts = text.split('.').map(leading_number);
         match (
             parts.next().flatten(),
             parts.next().flatten(),
@@ -56,6 +58,11 @@ impl FateVersion {
             _ => FateVersion(1, u32::MAX, 0),
         }
     }
+}
+
+fn leading_number(text: &str) -> Option<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    text[..end.unwrap_or(text.len())].parse().ok()
 }
 
 #[derive(Deserialize)]
@@ -252,6 +259,25 @@ mod tests {
         assert_eq!(dsl.components[2].input, Input::Component(1));
         assert_eq!(dsl.components[0].input, Input::Row);
         assert_eq!(dsl.version, FateVersion(1, 11, 4));
+    }
+
+    #[test]
+    fn unreadable_versions_are_the_latest() {
+        let latest = FateVersion(1, u32::MAX, 0);
+        for (text, version) in [
+            ("1.4.0", FateVersion(1, 4, 0)),
+            ("1.5", FateVersion(1, 5, 0)),
+            (" v1.11.4-release", FateVersion(1, 11, 4)),
+            ("1.7.1.1", FateVersion(1, 7, 1)),
+            ("2.0.0", FateVersion(2, 0, 0)),
+            ("", latest),
+            ("1", latest),
+            ("new", latest),
+            ("一.七", latest),
+            ("99999999999.1", latest),
+        ] {
+            assert_eq!(FateVersion::parse(text), version, "{text}");
+        }
     }
 
     #[test]

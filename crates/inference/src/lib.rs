@@ -17,6 +17,7 @@ mod dsl;
 mod merge;
 mod partial;
 mod plan;
+mod python_number;
 mod refusal;
 mod row;
 mod semantics;

@@ -54,6 +54,18 @@ enum Model {
 
 /// Compiles a party's buffers, or says why they cannot be served (contract 02 A2, F19 to F21).
 pub fn compile(buffers: &Buffers, site: &Site, semantics: Semantics) -> Result<Plan, Refusal> {
+    let mut plan = compile_as(buffers, site, semantics)?;
+    if semantics == Semantics::Java {
+        // The builders look for differences while they build for `fate`.
+        plan.verdict.differences = match compile_as(buffers, site, Semantics::Fate) {
+            Ok(fate) => fate.verdict.differences,
+            Err(refusal) => vec![format!("with semantics fate it is refused: {refusal}")],
+        };
+    }
+    Ok(plan)
+}
+
+fn compile_as(buffers: &Buffers, site: &Site, semantics: Semantics) -> Result<Plan, Refusal> {
     let dsl = dsl::read(buffers)?;
     let site = in_merge_order(site);
     let model = model_of(&dsl, semantics)?;
@@ -65,6 +77,7 @@ pub fn compile(buffers: &Buffers, site: &Site, semantics: Semantics) -> Result<P
         symbols: Symbols::default(),
         differences: Vec::new(),
         sparse: false,
+        integers: false,
     };
     let mut assembly = Assembly::default();
     for (index, node) in dsl.components.iter().enumerate() {
@@ -168,13 +181,33 @@ fn follows(dsl: &Dsl, mut index: usize, model: usize) -> bool {
 fn build(node: &Node, buffers: &Buffers, context: &mut Context<'_>) -> Result<Part, Refusal> {
     let source = Source::new(&node.name, &node.class, buffers, context.semantics);
     match class_of(&node.class, context.semantics) {
-        Some(Class::Served { build, .. }) => build(&source, context),
+        Some(Class::Served { build, java, .. }) => {
+            let part = build(&source, context)?;
+            note_class_java_lacks(node, &part, java, context);
+            Ok(part)
+        }
         Some(Class::Harmless) => Ok(Part::pass_through("no effect on a single row")),
         Some(Class::Unservable(reason)) => Err(source.refuse(reason)),
         None => {
             Err(source.refuse("no FATE 1.x class that this server knows, and it may change values"))
         }
     }
+}
+
+fn note_class_java_lacks(node: &Node, part: &Part, java: InJava, context: &mut Context<'_>) {
+    let effect = match part.built {
+        _ if java == InJava::Known => return,
+        // Models find their features by name; columns that nobody selected do not disturb them.
+        Built::Transform(_) if node.class.contains("FeatureSelection") => return,
+        Built::PassThrough => return,
+        Built::Transform(_) => "rows pass it unchanged",
+        Built::Output(_) => "scores pass it unchanged",
+        Built::Guest(_) | Built::Host(_) => "it answers success without a score",
+    };
+    context.differs(format!(
+        "FATE-Serving 2.1.7 has no class {} ({}): {effect}",
+        node.class, node.name
+    ));
 }
 
 /// Collects the parts of a plan in order of execution.

@@ -49,6 +49,11 @@ impl<'a> Row<'a> {
         self.cells[column.index()] = cell;
     }
 
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (Column, &Cell<'a>)> {
+        let cells = self.cells.iter().enumerate();
+        cells.map(|(index, cell)| (Column::at(index), cell))
+    }
+
     pub(crate) fn cells_mut(&mut self) -> &mut [Cell<'a>] {
         &mut self.cells
     }

@@ -14,6 +14,11 @@ impl Column {
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// The column at a position of the row; rows are never as long as 2^32.
+    pub(crate) fn at(index: usize) -> Self {
+        Column(u32::try_from(index).unwrap_or(u32::MAX))
+    }
 }
 
 /// Names in order of first use, and the way back.
@@ -21,6 +26,8 @@ impl Column {
 pub(crate) struct Symbols {
     names: Vec<Box<str>>,
     columns: HashMap<Box<str>, Column, BuildHasherDefault<NameHasher>>,
+    /// Other names under which rows may have a column; components never use them.
+    aliases: HashMap<Box<str>, Column, BuildHasherDefault<NameHasher>>,
 }
 
 impl Symbols {
@@ -29,15 +36,21 @@ impl Symbols {
         if let Some(&column) = self.columns.get(name) {
             return column;
         }
-        let column = Column(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        let column = Column::at(self.names.len());
         self.names.push(name.into());
         self.columns.insert(name.into(), column);
         column
     }
 
+    /// Another name for a column in rows, which counts as long as no column has that name.
+    pub(crate) fn alias(&mut self, name: &str, column: Column) {
+        self.aliases.insert(name.into(), column);
+    }
+
     /// The column of `name`, if any component uses it.
     pub(crate) fn find(&self, name: &str) -> Option<Column> {
-        self.columns.get(name).copied()
+        let column = self.columns.get(name);
+        column.or_else(|| self.aliases.get(name)).copied()
     }
 
     /// As [`Symbols::find`], looking first at the column `hint` expects: clients send names in a stable order.
@@ -55,6 +68,18 @@ impl Symbols {
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
+}
+
+/// Columns as a bitmap over the row.
+pub(crate) fn bitmap(columns: impl Iterator<Item = Column>) -> Vec<bool> {
+    let mut keep = Vec::new();
+    for column in columns {
+        if keep.len() <= column.index() {
+            keep.resize(column.index() + 1, false);
+        }
+        keep[column.index()] = true;
+    }
+    keep
 }
 
 /// Multiply-and-rotate over eight bytes at a time. Names come from the model, so nobody outside chooses collisions.

@@ -1,8 +1,8 @@
 //! `HeteroFeatureBinning`: bin index or weight of evidence (contract 02 A7; B2 rows 8 to 11).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use fate_domain::{fault::Fault, party::Role, return_code::ReturnCode};
+use fate_domain::{fault::Fault, return_code::ReturnCode};
 use fate_proto::buffer::{FeatureBinningMeta, FeatureBinningParam, IvParam};
 
 use super::{Context, Part, Source, Transform};
@@ -19,6 +19,8 @@ struct Binning {
 enum Missing {
     /// FATE-Serving: the last bin for NaN; the column vanishes for text and null.
     LastBinOrVanish,
+    /// FATE before 1.5: no split is found that is not below.
+    LastBin,
     /// FATE before 1.7: bisect finds no smaller split.
     FirstBin,
     /// FATE since 1.7: a bin of its own behind the others.
@@ -53,7 +55,12 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         _ if context.java() => false,
         "woe" => true,
         "bin_num" => false,
-        _ => return Ok(Part::pass_through("splits only, values stay")),
+        _ => {
+            if meta.need_run && !transform.transform_cols.is_empty() {
+                context.differs("FATE leaves the values as they are (no transform_type), FATE-Serving 2.1.7 bins them");
+            }
+            return Ok(Part::pass_through("splits only, values stay"));
+        }
     };
     let results = results.map(|result| &result.binning_result);
     if !meta.need_run {
@@ -69,19 +76,14 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
     if !context.java() && transformed.iter().any(is_beyond) {
         return Err(source.refuse("a column that is to be binned is not in the header"));
     }
-    let selected = |index: usize| transformed.contains(&index);
     if woe {
-        refuse_multi_class(source, &param, context.role())?;
-        context.differs("FATE-Serving 2.1.7 ignores transform_type woe and emits bin indexes");
+        refuse_several_classes(source, &param, context)?;
     }
+    note_differences(woe, context);
 
     let mut columns = Vec::new();
-    for (index, name) in param
-        .header
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| selected(*index))
-    {
+    let listed = param.header.iter().enumerate();
+    for (index, name) in listed.filter(|(index, _)| transformed.contains(index)) {
         let Some(iv) = results.and_then(|results| results.get(name)) else {
             if context.java() {
                 continue;
@@ -91,7 +93,12 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
             )));
         };
         let value = if woe {
-            Value::Woe(woe_array(source, name, iv, &param)?)
+            let woe = woe_array(source, name, iv, &param)?;
+            Value::Woe(if context.integers {
+                truncated(woe)
+            } else {
+                woe
+            })
         } else {
             Value::Index
         };
@@ -102,10 +109,11 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
             value,
         });
     }
-    let missing = match (context.java(), context.version() < FateVersion(1, 7, 0)) {
-        (true, _) => Missing::LastBinOrVanish,
-        (false, true) => Missing::FirstBin,
-        (false, false) => Missing::OwnBin,
+    let missing = match context.version() {
+        _ if context.java() => Missing::LastBinOrVanish,
+        version if version < FateVersion(1, 5, 0) => Missing::LastBin,
+        version if version < FateVersion(1, 7, 0) => Missing::FirstBin,
+        _ => Missing::OwnBin,
     };
     let detail = format!(
         "{} of {} columns",
@@ -119,21 +127,46 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
     Ok(Part::transform(Binning { columns, missing }, detail))
 }
 
-fn refuse_multi_class(
+/// Weights of several classes: up to FATE 1.9 those of the first class count, since 1.10 the offline job ends with an error
+/// (iv_calculator.py, `woe_transformer`).
+fn refuse_several_classes(
     source: &Source<'_>,
     param: &FeatureBinningParam,
-    role: Role,
+    context: &Context<'_>,
 ) -> Result<(), Refusal> {
-    let several = param
-        .multi_class_result
-        .as_ref()
-        .is_some_and(|result| result.results.len() > 1);
-    if several && role == Role::Guest {
-        return Err(
-            source.refuse("weight of evidence of several classes is not defined, offline either")
-        );
+    let results = param.multi_class_result.as_ref();
+    let several = results.is_some_and(|result| result.results.len() > 1);
+    if several && context.version() >= FateVersion(1, 10, 0) {
+        return Err(source.refuse(
+            "weight of evidence of several classes is not defined, offline either (since FATE 1.10)",
+        ));
     }
     Ok(())
+}
+
+fn note_differences(woe: bool, context: &mut Context<'_>) {
+    if woe {
+        context.differs("FATE-Serving 2.1.7 ignores transform_type woe and emits bin indexes");
+    } else {
+        context.differs(
+            "a binned feature without a value has a bin all the same; FATE-Serving 2.1.7 leaves it out",
+        );
+    }
+    if woe && context.integers {
+        context.differs(
+            "weights of evidence lose their fractions in FATE, as the table is one of integers",
+        );
+    }
+    if context.sparse {
+        context.differs(
+            "FATE does not bin the zeros that a sparse row leaves out, FATE-Serving 2.1.7 does",
+        );
+    }
+}
+
+/// What numpy keeps of numbers that are written into an array of integers.
+fn truncated(woe: Vec<f64>) -> Vec<f64> {
+    woe.into_iter().map(f64::trunc).collect()
 }
 
 fn splits_of(source: &Source<'_>, name: &str, iv: &IvParam) -> Result<Vec<f64>, Refusal> {
@@ -159,8 +192,7 @@ fn woe_array(
         .multi_class_result
         .as_ref()
         .and_then(|result| result.results.first());
-    let column: Option<&IvParam> =
-        of_classes.and_then(|result: &_| lookup(&result.binning_result, name));
+    let column = of_classes.and_then(|result| result.binning_result.get(name));
     let woe = match column {
         Some(column) if !column.woe_array.is_empty() => &column.woe_array,
         _ => &iv.woe_array,
@@ -173,10 +205,6 @@ fn woe_array(
         )));
     }
     Ok(woe.clone())
-}
-
-fn lookup<'a>(map: &'a BTreeMap<String, IvParam>, name: &str) -> Option<&'a IvParam> {
-    map.get(name)
 }
 
 impl Transform for Binning {
@@ -212,7 +240,8 @@ impl Binning {
     fn missing_bin(&self, binned: &Binned) -> usize {
         match self.missing {
             Missing::FirstBin => 0,
-            Missing::OwnBin | Missing::LastBinOrVanish => binned.splits.len() + 1,
+            Missing::LastBin | Missing::LastBinOrVanish => binned.splits.len(),
+            Missing::OwnBin => binned.splits.len() + 1,
         }
     }
 }

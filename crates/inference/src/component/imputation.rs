@@ -1,89 +1,117 @@
-//! `FeatureImputation`: missing values after the table was read (contract 02 B4; feature_imputation.py).
+//! `FeatureImputation`: missing values after the table was read (contract 02 B4; feature_imputation.py, imputer.py).
 
 use std::collections::HashSet;
 
-use fate_domain::{fault::Fault, java_number::parse_double};
+use fate_domain::fault::Fault;
 use fate_proto::buffer::{FeatureImputationMeta, FeatureImputationParam};
 
 use super::{Context, Part, Source, Transform};
-use crate::{Cell, Refusal, Row, symbols::Column};
+use crate::{Cell, Refusal, Row, python_number::parse_float, symbols::Column};
 
 #[derive(Debug)]
 struct Imputation {
-    /// NaN itself counts as missing only when the token list says so (`None` in Python's memory).
-    fills_nan: bool,
-    tokens: Vec<f64>,
-    columns: Vec<(Column, f64)>,
+    tokens: Tokens,
+    columns: Vec<(Column, Replacement)>,
 }
+
+/// Values that count as missing. They have types: a number never equals text.
+#[derive(Debug, Default)]
+struct Tokens {
+    /// NaN, which is what a feature without a value is by now.
+    nan: bool,
+    numbers: Vec<f64>,
+    texts: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Replacement {
+    Number(f64),
+    Text(Box<str>),
+}
+
+/// Types of numbers in feature_imputation.py's `load_value_to_type`.
+const NUMBERS: [&str; 6] = ["int", "int64", "long", "float", "float64", "double"];
 
 pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Part, Refusal> {
     let meta: FeatureImputationMeta = source.meta()?;
     let param: FeatureImputationParam = source.param()?;
-    context
-        .differs("FATE-Serving 2.1.7 skips FeatureImputation: missing features stay missing there");
     let imputer = meta.imputer_meta.unwrap_or_default();
-    let values = param.imputer_param.unwrap_or_default();
     if !meta.need_run || !imputer.is_imputer {
         return Ok(Part::pass_through("switched off"));
     }
-
-    let mut columns = Vec::new();
+    let tokens = tokens(source, &imputer.missing_value, &imputer.missing_value_type)?;
+    let values = param.imputer_param.unwrap_or_default();
     let skipped: HashSet<&String> = values.skip_cols.iter().collect();
+    let mut columns = Vec::new();
     for (name, text) in &values.missing_replace_value {
         if skipped.contains(name) {
             continue;
         }
-        let value = parse_double(text).ok_or_else(|| {
-            source.refuse(format!(
-                "the replacement {text:?} of column {name:?} is not a number"
-            ))
-        })?;
-        columns.push((context.symbols.intern(name), value));
-    }
-    let kind_of = |index: usize| {
-        imputer
-            .missing_value_type
-            .get(index)
-            .map_or("str", String::as_str)
-    };
-    let mut fills_nan = imputer.missing_value.is_empty();
-    let mut tokens = Vec::new();
-    for (index, token) in imputer.missing_value.iter().enumerate() {
-        match (kind_of(index), parse_double(token)) {
-            // Python loads these as None, which is what NaN features become before they are compared.
-            ("none" | "None" | "NoneType" | "_NoneType", _) => fills_nan = true,
-            ("int" | "int64" | "long" | "float" | "float64" | "double", Some(value)) => {
-                tokens.push(value)
+        let type_name = values.missing_replace_value_type.get(name);
+        let is_text = type_name.is_some_and(|name| matches!(name.as_str(), "str" | "_str"));
+        let replacement = match parse_float(text) {
+            Some(value) => Replacement::Number(value),
+            None if is_text => Replacement::Text(text.as_str().into()),
+            None => {
+                return Err(source.refuse(format!(
+                    "the replacement {text:?} of column {name:?} is not a number"
+                )));
             }
-            ("float" | "float64" | "double", None) => fills_nan = true,
-            _ => {}
-        }
+        };
+        columns.push((context.symbols.intern(name), replacement));
     }
     let detail = format!("fills {} columns", columns.len());
-    Ok(Part::transform(
-        Imputation {
-            fills_nan: fills_nan || tokens.iter().any(|token| token.is_nan()),
-            tokens,
-            columns,
-        },
-        detail,
-    ))
+    Ok(Part::transform(Imputation { tokens, columns }, detail))
 }
 
-impl Imputation {
-    fn is_missing(&self, cell: &Cell<'_>) -> bool {
-        match cell.number() {
-            Some(value) => self.tokens.contains(&value) || (value.is_nan() && self.fills_nan),
-            None => cell.is_missing() && self.fills_nan,
+fn tokens(source: &Source<'_>, values: &[String], types: &[String]) -> Result<Tokens, Refusal> {
+    let mut tokens = Tokens {
+        nan: values.is_empty(),
+        ..Tokens::default()
+    };
+    for (index, value) in values.iter().enumerate() {
+        let type_name = types.get(index).map_or("str", String::as_str);
+        match type_name {
+            "str" | "_str" => tokens.texts.push(value.clone()),
+            name if NUMBERS.contains(&name) => match parse_float(value) {
+                Some(number) if number.is_nan() => tokens.nan = true,
+                Some(number) => tokens.numbers.push(number),
+                None => {
+                    let reason = format!("its missing value {value:?} is no {name}");
+                    return Err(source.refuse(reason));
+                }
+            },
+            // Python's None, which equals no feature.
+            name if matches!(name.to_lowercase().as_str(), "none" | "nonetype") => {}
+            name => {
+                return Err(source.refuse(format!("its missing value {value:?} is of type {name}")));
+            }
+        }
+    }
+    Ok(tokens)
+}
+
+impl Tokens {
+    fn contain(&self, cell: &Cell<'_>) -> bool {
+        match cell {
+            cell if cell.is_missing() => self.nan,
+            Cell::Number(value, _) => self.numbers.contains(value),
+            Cell::ImplicitZero => self.numbers.contains(&0.0),
+            Cell::Text(text) => self.texts.iter().any(|token| token == text),
+            _ => false,
         }
     }
 }
 
 impl Transform for Imputation {
     fn apply<'a>(&'a self, row: &mut Row<'a>) -> Result<(), Fault> {
-        for &(column, replacement) in &self.columns {
-            if self.is_missing(row.cell(column)) {
-                row.set(column, Cell::double(replacement));
+        for (column, replacement) in &self.columns {
+            if self.tokens.contain(row.cell(*column)) {
+                let cell = match replacement {
+                    Replacement::Number(value) => Cell::double(*value),
+                    Replacement::Text(text) => Cell::Text(text.as_ref().into()),
+                };
+                row.set(*column, cell);
             }
         }
         Ok(())
@@ -91,7 +119,7 @@ impl Transform for Imputation {
 
     fn imputes(&self, row: &Row<'_>, found: &mut dyn FnMut(Column)) {
         for &(column, _) in &self.columns {
-            if self.is_missing(row.cell(column)) {
+            if self.tokens.contain(row.cell(column)) {
                 found(column);
             }
         }

@@ -36,8 +36,22 @@ impl Output for LabelTransform {
     fn apply(&self, mut score: Score) -> Result<Score, Fault> {
         score.label = score
             .label
-            .map(|label| self.originals.get(&*label).cloned().unwrap_or(label));
+            .map(|label| self.original(&label).unwrap_or(label));
         Ok(score)
+    }
+}
+
+impl LabelTransform {
+    /// Labels have types offline, so that `1` and `1.0` are the same number.
+    fn original(&self, label: &str) -> Option<Box<str>> {
+        let by_text = self.originals.get(label);
+        let by_number = || {
+            let label: f64 = label.parse().ok()?;
+            let mut encoded = self.originals.iter();
+            let found = encoded.find(|(encoded, _)| encoded.parse() == Ok(label));
+            found.map(|(_, original)| original)
+        };
+        by_text.or_else(by_number).cloned()
     }
 }
 
@@ -61,6 +75,11 @@ mod tests {
                 .unwrap();
             assert_eq!((score.label(), score.scores()), (Some(label), &values[..]));
         }
+        let numbers = LabelTransform {
+            originals: [("1.0".to_owned(), "yes".into())].into(),
+        };
+        assert_eq!(numbers.original("1"), Some("yes".into()));
+        assert_eq!(numbers.original("2"), None);
         assert_eq!(transform.apply(Score::one(0.5)).unwrap().label(), None);
     }
 }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod binning;
+mod column_expand;
 mod data_transform;
 pub(crate) mod forest;
 mod imputation;
@@ -180,6 +181,10 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
         transform(data_transform::build_data_transform, InJava::Known),
     ),
     (
+        "ColumnExpand",
+        transform(column_expand::build, InJava::Unknown),
+    ),
+    (
         "FeatureImputation",
         transform(imputation::build, InJava::Unknown),
     ),
@@ -216,6 +221,10 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
     ),
     (
         "BaseHeteroFeatureSelection",
+        transform(selection::build, InJava::Unknown),
+    ),
+    (
+        "HeteroFeatureSelection",
         transform(selection::build, InJava::Unknown),
     ),
     (
@@ -275,6 +284,14 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
     ("HomoDataSplitHost", Class::Harmless),
     ("PositiveUnlabeled", Class::Harmless),
     ("Reader", Class::Harmless),
+    (
+        "HeteroSBTFeatureTransformerGuest",
+        Class::Unservable("its trees take a round trip before the next component can start"),
+    ),
+    (
+        "HeteroSBTFeatureTransformerHost",
+        Class::Unservable("its trees take a round trip before the next component can start"),
+    ),
     (
         "HeteroNNGuest",
         Class::Unservable("hetero neural networks take two encrypted round trips"),
@@ -402,8 +419,10 @@ pub(crate) struct Context<'a> {
     pub(crate) symbols: Symbols,
     /// Sentences on where the semantics differ for this model.
     pub(crate) differences: Vec<String>,
-    /// Rows are sparse vectors from the data component on: a position left out is zero, not missing.
+    /// Rows are sparse vectors from the data component on: a position left out is zero, and stays left out.
     pub(crate) sparse: bool,
+    /// Rows are vectors of integers: what is written into one loses its fraction.
+    pub(crate) integers: bool,
 }
 
 impl Context<'_> {
@@ -419,6 +438,7 @@ impl Context<'_> {
         self.site.role
     }
 
+    /// Notes where the semantics differ; asked for by the builders for `fate` only, as [`crate::compile`] looks there.
     pub(crate) fn differs(&mut self, sentence: impl Into<String>) {
         self.differences.push(sentence.into());
     }

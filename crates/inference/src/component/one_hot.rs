@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use fate_domain::{
-    fault::Fault,
-    java_number::{parse_double, parse_int},
-};
+use fate_domain::{fault::Fault, java_number::parse_int};
 use fate_proto::buffer::{OneHotMeta, OneHotParam};
 
 use super::{Context, Part, Source, Transform};
-use crate::{Cell, Refusal, Row, cell::Spelling, symbols::Column};
+use crate::{Cell, Refusal, Row, cell::Spelling, python_number::parse_float, symbols::Column};
 
 #[derive(Debug)]
 struct OneHot {
@@ -100,7 +97,7 @@ fn key_of(value: &str, java: bool) -> Option<Key> {
     if java {
         return parse_int(value).map(Key::Java);
     }
-    Some(parse_double(value).map_or_else(|| Key::Text(value.into()), Key::Number))
+    Some(parse_float(value).map_or_else(|| Key::Text(value.into()), Key::Number))
 }
 
 impl Transform for OneHot {
@@ -133,11 +130,10 @@ impl Transform for OneHot {
                 .iter()
                 .map(|category| category.output)
                 .collect();
-            let used = outputs.iter().any(|output| needed.remove(output));
-            outputs.iter().for_each(|output| {
-                needed.remove(output);
-            });
-            if used {
+            needed.remove(&encoded.column);
+            let before = needed.len();
+            needed.retain(|column| !outputs.contains(column));
+            if needed.len() < before {
                 needed.insert(encoded.column);
             }
         }

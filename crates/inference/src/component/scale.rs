@@ -79,6 +79,12 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
     }
     let detail = format!("{method} of {} columns", columns.len());
     let rounds = !context.java() && context.version() <= FateVersion(1, 4, 0);
+    if rounds {
+        context
+            .differs("FATE 1.4.0 rounds scaled values to six places, FATE-Serving 2.1.7 does not");
+    }
+    // Offline an array of its own (min_max_scale.py, standard_scale.py).
+    context.integers = false;
     Ok(Part::transform(
         Scale {
             columns,

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use fate_domain::fault::Fault;
 use fate_proto::buffer::{FeatureSelectionMeta, FeatureSelectionParam};
 
-use super::{Context, Part, Source, Transform, data_transform::bitmap};
-use crate::{Refusal, Row, symbols::Column};
+use super::{Context, Part, Source, Transform};
+use crate::{
+    Refusal, Row,
+    symbols::{Column, bitmap},
+};
 
 #[derive(Debug)]
 struct Selection {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fate_domain::java_number::parse_double;
 
-use crate::{Cell, Semantics, cell::Spelling};
+use crate::{Cell, Semantics, cell::Spelling, python_number::parse_float};
 
 /// A compiled token list.
 #[derive(Debug, Clone)]
@@ -24,10 +24,11 @@ impl Sentinels {
             .into_iter()
             .map(|token| token.as_ref().into())
             .collect();
-        let numbers = texts
-            .iter()
-            .filter_map(|token| parse_double(token))
-            .collect();
+        let parse = match semantics {
+            Semantics::Fate => parse_float,
+            Semantics::Java => parse_double,
+        };
+        let numbers = texts.iter().filter_map(|token| parse(token)).collect();
         Sentinels {
             texts,
             numbers,
@@ -40,7 +41,7 @@ impl Sentinels {
         match (self.semantics, cell) {
             (_, Cell::Absent | Cell::Null | Cell::Nested | Cell::ImplicitZero) => false,
             (Semantics::Fate, Cell::Number(value, spelling)) => self.has_number(*value, spelling),
-            (Semantics::Fate, Cell::Text(text)) => self.has_text(text) || self.has_lower_case(text),
+            (Semantics::Fate, Cell::Text(text)) => self.has_text(text),
             (Semantics::Java, Cell::Number(value, _)) if !self.may_match_number(*value) => false,
             (Semantics::Java, cell) => cell.text().is_some_and(|text| self.has_lower_case(&text)),
             (Semantics::Fate, Cell::Bool(_)) => false,
@@ -63,11 +64,12 @@ impl Sentinels {
             || (!value.is_finite() && !self.texts.is_empty())
     }
 
-    fn has_text(&self, text: &str) -> bool {
+    pub(crate) fn has_text(&self, text: &str) -> bool {
         self.texts.contains(text)
     }
 
-    fn has_lower_case(&self, text: &str) -> bool {
+    /// Whether the text in lower case is a token.
+    pub(crate) fn has_lower_case(&self, text: &str) -> bool {
         if text
             .bytes()
             .any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())

@@ -8,31 +8,24 @@ use fate_proto::buffer::{
 };
 
 use crate::{
-    Expected, Model,
+    Expected, Model, VERSIONS,
     dice::Dice,
     party::{Component, GUEST, host_id},
-    table::Table,
-    values::{Row, Value, columns, is_missing, random_row},
+    pipeline::Pipeline,
+    values::{Row, Value, is_missing, release},
 };
 
-const VERSIONS: [&str; 4] = ["1.11.4", "", "1.6.1", "1.4.6"];
 const SLACK: f64 = 1e-8;
 
 #[derive(Debug)]
 pub(crate) struct Forest {
     version: &'static str,
-    parties: Vec<Party>,
+    parties: Vec<Pipeline>,
     trees: Vec<Tree>,
     learning_rate: f64,
     kind: Kind,
     use_missing: bool,
     zero_as_missing: bool,
-}
-
-#[derive(Debug)]
-struct Party {
-    columns: Vec<String>,
-    table: Option<Table>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,8 +54,10 @@ struct Split {
 
 impl Forest {
     pub(crate) fn random(dice: &mut Dice<'_>) -> Self {
-        let parties = 2 + dice.below(2);
-        let parties: Vec<Party> = (0..parties).map(|_| Party::random(dice)).collect();
+        let version = dice.pick(&VERSIONS);
+        let parties = 2 + dice.below(3);
+        let parties = (0..parties).map(|_| Pipeline::random(dice, version));
+        let parties: Vec<Pipeline> = parties.collect();
         let kind = match dice.below(4) {
             0 => Kind::Binary,
             1 | 2 => Kind::Classes(
@@ -75,16 +70,17 @@ impl Forest {
                 objective: dice.pick(&["lse", "huber", "tweedie"]),
             },
         };
-        let rounds = 1 + dice.below(3);
+        let rounds = 1 + dice.below(4);
         let trees = match &kind {
             Kind::Classes(init) => rounds * init.len(),
             _ => rounds,
         };
+        let depth = 1 + dice.below(5);
         let trees = (0..trees)
-            .map(|_| Tree::random(dice, &parties, 3))
+            .map(|_| Tree::random(dice, &parties, depth))
             .collect();
         Forest {
-            version: dice.pick(&VERSIONS),
+            version,
             parties,
             trees,
             learning_rate: dice.pick(&[0.3, 0.1, 1.0]),
@@ -107,9 +103,9 @@ impl Forest {
             0 => "HeteroSecureBoostingTreeGuest",
             _ => "HeteroSecureBoostingTreeHost",
         };
-        let table = self.parties[party].table.as_ref().map(Table::component);
-        let model = Component::new(model, &self.meta(), &self.param(party));
-        table.into_iter().chain([model]).collect()
+        let mut components = self.parties[party].components();
+        components.push(Component::new(model, &self.meta(), &self.param(party)));
+        components
     }
 
     fn meta(&self) -> BoostingTreeModelMeta {
@@ -201,9 +197,9 @@ impl Forest {
         if number.is_nan() || (is_zero && self.use_missing && self.zero_as_missing) {
             return missing;
         }
-        let slack = match (self.version, split.party) {
-            ("1.4.6", _) => 0.0,
-            ("1.6.1", host) if host > 0 => 0.0,
+        let slack = match (release(self.version), split.party) {
+            (release, _) if release < (1, 5, 0) => 0.0,
+            (release, host) if host > 0 && release < (1, 7, 0) => 0.0,
             _ => SLACK,
         };
         Some(if is_zero { 0.0 } else { number } <= split.at + slack)
@@ -260,17 +256,14 @@ impl Model for Forest {
         let interesting = self.interesting();
         let parties = self.parties.iter();
         parties
-            .map(|party| random_row(dice, &party.columns, &interesting))
+            .map(|party| party.random_row(dice, &interesting))
             .collect()
     }
 
     fn interpret(&self, rows: &[Row], semantics: Semantics) -> Expected {
         let mut tabled = Vec::new();
         for (party, row) in self.parties.iter().zip(rows) {
-            tabled.push(match &party.table {
-                Some(table) => table.apply(row, semantics).ok()?,
-                None => row.clone(),
-            });
+            tabled.push(party.apply(row, semantics).ok()?);
         }
         self.hosts_can_decide(&tabled, semantics)?;
         let mut leaves = Vec::new();
@@ -285,17 +278,8 @@ fn class_name(class: usize) -> String {
     format!("class {class}")
 }
 
-impl Party {
-    fn random(dice: &mut Dice<'_>) -> Self {
-        let count = 1 + dice.below(4);
-        let columns = columns("f", count);
-        let table = dice.chance(70).then(|| Table::random(dice, &columns, true));
-        Party { columns, table }
-    }
-}
-
 impl Tree {
-    fn random(dice: &mut Dice<'_>, parties: &[Party], depth: usize) -> Self {
+    fn random(dice: &mut Dice<'_>, parties: &[Pipeline], depth: usize) -> Self {
         if depth == 0 || !dice.chance(75) {
             return Tree::Leaf(dice.hundredths() / 5.0);
         }
