@@ -3,6 +3,7 @@
 mod demo;
 mod infer;
 mod inspect;
+mod registry;
 mod semantics;
 mod server;
 mod verify;
@@ -19,6 +20,9 @@ pub(crate) enum Command {
     /// Look at models, test them, choose their arithmetic.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look at the service registry in ZooKeeper.
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -35,6 +39,7 @@ impl Command {
             Command::Server(_) | Command::Model(ModelCommand::Inspect(_)) => "info",
             Command::Infer(_)
             | Command::Demo(_)
+            | Command::Registry(_)
             | Command::Model(ModelCommand::Verify(_) | ModelCommand::Semantics(_)) => "warn",
         }
     }
@@ -44,6 +49,7 @@ impl Command {
             Command::Server(args) => server::run(&args, log_levels),
             Command::Infer(args) => infer::run(args),
             Command::Demo(args) => demo::run(&args),
+            Command::Registry(command) => registry::run(&command),
             Command::Model(ModelCommand::Inspect(args)) => inspect::run(&args),
             Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
             Command::Model(ModelCommand::Semantics(args)) => semantics::run(args),
