@@ -290,3 +290,65 @@ fn java_semantics_equal_fate_serving() {
         assert!(worst <= TOLERANCE, "{}: {worst:e}", set.name);
     }
 }
+
+impl Set {
+    fn parties(&self) -> impl Iterator<Item = (&str, &Plan, &Rows)> {
+        let hosts = self.hosts.iter();
+        let hosts = hosts.map(|(id, plan, rows)| (id.as_str(), plan, rows));
+        hosts.chain([("guest", &self.guest, &self.guest_rows)])
+    }
+
+    fn differences(&self) -> Vec<&String> {
+        let plans = self.parties().map(|(_, plan, _)| plan);
+        plans.flat_map(|plan| &plan.verdict().differences).collect()
+    }
+
+    /// Whether some row has another score, or none, in the other semantics.
+    fn differs_from(&self, other: &Set) -> bool {
+        self.guest_rows.keys().any(|id| {
+            let (own, others) = (self.score(id, false).unwrap(), other.score(id, false));
+            !others.is_ok_and(|others| {
+                others.scores().len() == own.scores().len()
+                    && difference(others.scores(), own.scores()) < 1e-9
+            })
+        })
+    }
+}
+
+#[test]
+fn verdicts_name_differences_where_scores_differ() {
+    const ALIKE: [&str; 5] = [
+        "lr_plain",
+        "lr_two_hosts",
+        "lr_sshe",
+        "sbt_binary",
+        "sbt_two_hosts",
+    ];
+    for directory in sets() {
+        let fate = Set::read(&directory, Semantics::Fate).unwrap();
+        let Ok(java) = Set::read(&directory, Semantics::Java) else {
+            assert!(!fate.differences().is_empty(), "{}", fate.name);
+            continue;
+        };
+        assert_eq!(fate.differences(), java.differences(), "{}", fate.name);
+        let is_named = !fate.differences().is_empty();
+        let differs = fate.differs_from(&java);
+        assert!(is_named || !differs, "{} differs", fate.name);
+        if ALIKE.contains(&fate.name.as_str()) {
+            assert!(
+                !is_named && !differs,
+                "{}: {:?}",
+                fate.name,
+                fate.differences()
+            );
+        }
+        // Every feature that a party must supply is a column of its table.
+        for (of, plan, rows) in fate.parties() {
+            let missing = plan.verdict().features.iter().find(|name| {
+                rows.values()
+                    .all(|row| row.iter().all(|(cell, _)| cell != *name))
+            });
+            assert_eq!(missing, None, "{} {of}", fate.name);
+        }
+    }
+}

@@ -220,7 +220,9 @@ fn cast_value(value: &Value, cast: &str, blanks: &[String], is_replacement: bool
         Value::Json(_) => {
             let number = value.number().unwrap();
             match cast {
-                "int" | "int64" | "long" if number.fract() != 0.0 || number.is_infinite() => {
+                "int" | "int64" | "long"
+                    if number.fract() != 0.0 || number.abs() >= 2f64.powi(63) =>
+                {
                     Value::Refused
                 }
                 "float32" => Value::Double(f64::from(number as f32)),

@@ -103,10 +103,10 @@ impl Cast {
         }
     }
 
-    /// A number that was sent as one: it has no spelling, so `1.0` is an integer.
+    /// A number that was sent as one: it has no spelling, so `1.0` is an integer. Columns of integers have 64 bits.
     fn take(self, value: f64) -> Option<f64> {
-        let is_taken = self != Cast::Integer || value.fract() == 0.0;
-        is_taken.then(|| self.round(value))
+        let is_integer = value.fract() == 0.0 && value.abs() < 9_223_372_036_854_775_808.0;
+        (self != Cast::Integer || is_integer).then(|| self.round(value))
     }
 
     fn round(self, value: f64) -> f64 {
