@@ -17,9 +17,9 @@ use fate_server::config::Address;
 
 use node::{Node, Setting};
 use rows::HostRows;
-use transfer::TransferEndpoint;
 
-pub(crate) use publish::{Publication, Service};
+pub(crate) use publish::{Publication, Publisher, Service};
+pub(crate) use transfer::TransferEndpoint;
 
 /// How a cluster is set up.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +120,7 @@ fn check_distinct(sets: &[Arc<Set>]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn address_of(listener: SocketAddr) -> Address {
+pub(crate) fn address_of(listener: SocketAddr) -> Address {
     Address {
         host: listener.ip().to_string(),
         port: listener.port(),

@@ -11,6 +11,7 @@ use fate_domain::party::Role;
 use fate_golden::{Party, Set};
 use fate_proto::model as wire;
 use fate_proto::model::model_service_client::ModelServiceClient;
+use fate_server::config::Address;
 use tonic::transport::Channel;
 
 use super::Cluster;
@@ -39,6 +40,16 @@ pub(crate) enum Publication {
     Refused(String),
 }
 
+/// The servers of a set's parties.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) guest: Address,
+    /// By party id.
+    pub(crate) hosts: BTreeMap<String, Address>,
+    /// Where servers fetch models.
+    pub(crate) transfer_url: String,
+}
+
 impl Cluster {
     /// Loads every party's model at its server, the guest's first, and binds the guest's to a service id. When that one
     /// scores alone, a homogeneous model, its hosts are left out.
@@ -46,41 +57,66 @@ impl Cluster {
     /// # Errors
     /// A server that cannot be reached. A refusal is no error.
     pub(crate) async fn publish(&self, set: &Set) -> anyhow::Result<Publication> {
+        let hosts = self.hosts.iter();
+        let publisher = Publisher {
+            guest: self.guest.grpc_address(),
+            hosts: hosts
+                .map(|(party_id, host)| (party_id.clone(), host.grpc_address()))
+                .collect(),
+            transfer_url: self.transfer.url(),
+        };
         for party in &set.parties {
             if party.role == Role::Host && !self.guest.needs_hosts(&key_of(set.guest())) {
                 continue;
             }
-            let request = load_request(set, party, self.transfer.url());
-            let answer = self.model_service(party).await?.publish_load(request).await;
-            let answer = answer.with_context(|| format!("publishLoad at {}", name_of(party)))?;
-            if let Some(refusal) = refusal("publishLoad", party, &answer.into_inner()) {
+            if let Err(refusal) = publisher.load(set, party).await? {
                 return Ok(Publication::Refused(refusal));
             }
         }
+        Ok(match publisher.bind(set).await? {
+            Ok(id) => Publication::Served(Service {
+                id,
+                set: set.name.clone(),
+                kind: self.guest.kind(&key_of(set.guest())).unwrap_or_default(),
+            }),
+            Err(refusal) => Publication::Refused(refusal),
+        })
+    }
+}
+
+/// What a server did, or what it has against it. An error is a server that cannot be reached.
+type Answered<T> = anyhow::Result<Result<T, String>>;
+
+impl Publisher {
+    /// Loads a party's model at its server.
+    pub(crate) async fn load(&self, set: &Set, party: &Party) -> Answered<()> {
+        let request = load_request(set, party, self.transfer_url.clone());
+        let answer = self.model_service(party).await?.publish_load(request).await;
+        let answer = answer.with_context(|| format!("publishLoad at {}", name_of(party)))?;
+        let refusal = refusal("publishLoad", party, &answer.into_inner());
+        Ok(refusal.map_or(Ok(()), Err))
+    }
+
+    /// Binds the guest's model; the service id.
+    pub(crate) async fn bind(&self, set: &Set) -> Answered<String> {
         let id = service_id(&set.name);
         let guest = set.guest();
         let request = bind_request(guest, &id);
         let answer = self.model_service(guest).await?.publish_bind(request).await;
         let answer = answer.with_context(|| format!("publishBind at {}", name_of(guest)))?;
-        if let Some(refusal) = refusal("publishBind", guest, &answer.into_inner()) {
-            return Ok(Publication::Refused(refusal));
-        }
-        Ok(Publication::Served(Service {
-            id,
-            set: set.name.clone(),
-            kind: self.guest.kind(&key_of(guest)).unwrap_or_default(),
-        }))
+        let refusal = refusal("publishBind", guest, &answer.into_inner());
+        Ok(refusal.map_or(Ok(id), Err))
     }
 
     async fn model_service(&self, party: &Party) -> anyhow::Result<ModelServiceClient<Channel>> {
-        let node = match party.role {
+        let address = match party.role {
             Role::Guest => &self.guest,
             _ => self
                 .hosts
                 .get(&party.party_id)
                 .with_context(|| format!("no server for {}", name_of(party)))?,
         };
-        let channel = client::channel(&node.grpc_address(), TIMEOUT).await?;
+        let channel = client::channel(address, TIMEOUT).await?;
         Ok(ModelServiceClient::new(channel))
     }
 }

@@ -29,7 +29,7 @@ const PATH: &str = "/v1/model/transfer";
 
 /// Answers until it is dropped.
 #[derive(Debug)]
-pub(super) struct TransferEndpoint {
+pub(crate) struct TransferEndpoint {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -48,7 +48,7 @@ struct Given {
 }
 
 impl TransferEndpoint {
-    pub(super) async fn start(sets: &[Arc<Set>]) -> io::Result<TransferEndpoint> {
+    pub(crate) async fn start(sets: &[Arc<Set>]) -> io::Result<TransferEndpoint> {
         let models: Models = sets
             .iter()
             .flat_map(|set| &set.parties)
@@ -68,7 +68,7 @@ impl TransferEndpoint {
     }
 
     /// What a load request names as `filePath`.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}{PATH}", self.address)
     }
 }

@@ -1,5 +1,6 @@
 //! The commands: one file (or folder) and one variant each.
 
+mod bench;
 mod demo;
 mod infer;
 mod inspect;
@@ -17,6 +18,7 @@ pub(crate) enum Command {
     Server(server::Args),
     Infer(infer::Args),
     Demo(demo::Args),
+    Bench(bench::Args),
     /// Look at models, test them, choose their arithmetic.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -40,6 +42,7 @@ impl Command {
             Command::Infer(_)
             | Command::Demo(_)
             | Command::Registry(_)
+            | Command::Bench(_)
             | Command::Model(ModelCommand::Verify(_) | ModelCommand::Semantics(_)) => "warn",
         }
     }
@@ -50,6 +53,7 @@ impl Command {
             Command::Infer(args) => infer::run(args),
             Command::Demo(args) => demo::run(&args),
             Command::Registry(command) => registry::run(&command),
+            Command::Bench(args) => bench::run(&args),
             Command::Model(ModelCommand::Inspect(args)) => inspect::run(&args),
             Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
             Command::Model(ModelCommand::Semantics(args)) => semantics::run(args),

@@ -3,6 +3,7 @@
 
 mod answer;
 mod compare;
+mod question;
 mod sample;
 mod tally;
 
@@ -15,6 +16,7 @@ use crate::cluster::Service;
 use answer::{BatchAnswer, SingleAnswer};
 use compare::Outcome;
 
+pub(crate) use question::{Question, questions};
 pub(crate) use sample::{HTTP_PATH, Sample, samples};
 pub(crate) use tally::Tally;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use bytes::Bytes;
 use fate_golden::{Expected, Set};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::Service;
 
@@ -17,7 +17,7 @@ pub(crate) const HTTP_PATH: &str = "/federation/v1/inference";
 pub(crate) struct Sample<'a> {
     pub(crate) id: &'a str,
     /// JSON object of the guest's features; missing cells are left out.
-    features: String,
+    pub(super) features: String,
     pub(crate) expected: &'a Expected,
 }
 
@@ -52,19 +52,24 @@ impl Sample<'_> {
     /// The body of a single call over gRPC.
     pub(super) fn single(&self, service: &Service) -> Bytes {
         let service_id = json!(service.id);
-        let inputs = self.inputs(service);
+        let inputs = self.inputs(&self.ids(service));
         format!(r#"{{"serviceId":{service_id},{inputs}}}"#).into()
     }
 
     /// The same for [`HTTP_PATH`].
     pub(crate) fn head_and_body(&self, service: &Service) -> String {
         let service_id = json!(service.id);
-        let inputs = self.inputs(service);
+        let inputs = self.inputs(&self.ids(service));
         format!(r#"{{"head":{{"serviceId":{service_id}}},"body":{{{inputs}}}}}"#)
     }
 
-    fn inputs(&self, service: &Service) -> String {
-        let ids = json!({ "set": service.set, "id": self.id });
+    /// What the cluster's hosts find the row by.
+    fn ids(&self, service: &Service) -> Value {
+        json!({ "set": service.set, "id": self.id })
+    }
+
+    /// The members of a request that are about this row.
+    pub(super) fn inputs(&self, ids: &Value) -> String {
         let features = &self.features;
         format!(r#""featureData":{features},"sendToRemoteFeatureData":{ids}"#)
     }
@@ -76,7 +81,7 @@ pub(super) fn batch(service: &Service, samples: &[Sample<'_>]) -> Bytes {
     let mut text = format!(r#"{{"serviceId":{service_id},"batchDataList":["#);
     for (index, sample) in samples.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
-        let inputs = sample.inputs(service);
+        let inputs = sample.inputs(&sample.ids(service));
         // Writing to a string cannot fail.
         let _ = write!(text, r#"{separator}{{"index":{index},{inputs}}}"#);
     }

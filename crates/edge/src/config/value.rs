@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// What a key's text must look like. Texts are trimmed before they are read.
@@ -26,6 +27,8 @@ pub enum Kind {
     Port,
     /// A TCP port, or blank or `-1` for none.
     OptionalPort,
+    /// An IP address to listen at.
+    Ip,
     /// `host:port`; blank means unset.
     Address,
     /// `partyId=host:port` pairs separated by commas; blank means none.
@@ -53,6 +56,8 @@ pub enum Value {
     Number(i64),
     /// From `Share`.
     Share(f64),
+    /// From `Ip`.
+    Ip(IpAddr),
     /// From `Address`.
     Address(Address),
     /// From `HostTable`.
@@ -120,6 +125,7 @@ impl Kind {
             Self::Port => read_number(text, 0, i64::from(u16::MAX)).map(Some),
             Self::OptionalPort if text.is_empty() || text == "-1" => Ok(None),
             Self::OptionalPort => read_number(text, 0, i64::from(u16::MAX)).map(Some),
+            Self::Ip => read_ip(text).map(Some),
             Self::Address => not_blank(text)
                 .map(|t| t.parse().map(Value::Address))
                 .transpose(),
@@ -160,6 +166,12 @@ fn read_share(text: &str) -> Result<Value, String> {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(Value::Share(share)),
         _ => Err(format!("`{text}` is not a number from 0 to 1")),
     }
+}
+
+fn read_ip(text: &str) -> Result<Value, String> {
+    text.parse()
+        .map(Value::Ip)
+        .map_err(|_| format!("`{text}` is no IP address"))
 }
 
 fn read_hosts(text: &str) -> Result<Option<Value>, String> {
@@ -233,6 +245,7 @@ impl Value {
             Self::Flag(flag) => (*flag).into(),
             Self::Number(number) => (*number).into(),
             Self::Share(share) => (*share).into(),
+            Self::Ip(address) => address.to_string().into(),
             Self::Address(address) => address.to_string().into(),
             Self::Hosts(hosts) => hosts
                 .iter()

@@ -1,6 +1,7 @@
 //! Values by key.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::file::Problem;
@@ -115,6 +116,14 @@ impl Values {
     /// Of milliseconds; unset is 0.
     pub fn duration(&self, key: &str) -> Duration {
         self.duration_if_set(key).unwrap_or_default()
+    }
+
+    /// Of an IP address.
+    pub fn ip(&self, key: &str) -> Option<IpAddr> {
+        match self.get(key) {
+            Some(Value::Ip(address)) => Some(*address),
+            _ => None,
+        }
     }
 
     /// Of an address.

@@ -20,6 +20,7 @@ use Fallback::{Is, Processors, Unset};
 /// The keys that exist only in this implementation.
 #[cfg(test)]
 pub(super) const OURS: &[&str] = &[
+    "listen.address",
     "federation.hosts",
     "serving.max.inflight",
     "serving.max.message.bytes",
@@ -41,6 +42,7 @@ pub(super) const OURS: &[&str] = &[
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     // Listeners.
+    honoured("listen.address", Kind::Ip, Is("0.0.0.0"), "IP address of both listeners; :: takes IPv6 and, where the system does so, IPv4"),
     honoured("port", Kind::Port, Is("8000"), "gRPC port; 0 takes any free port"),
     honoured("server.port", Kind::OptionalPort, Is("8080"), "HTTP port; 0 takes any free port, blank or -1 switches HTTP off"),
     honoured("serving.max.inflight", COUNT, Is("512"), "inference calls handled at the same time; one more is answered 124 at once"),

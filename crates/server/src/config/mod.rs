@@ -32,7 +32,7 @@ pub struct Config {
     pub grpc_port: u16,
     /// HTTP port; 0 takes any free port, `None` switches HTTP off.
     pub http_port: Option<u16>,
-    /// Address the listeners bind; the wildcard address unless an embedding program narrows it.
+    /// Address of both listeners.
     pub bind: std::net::IpAddr,
     /// Inference calls in flight before 124 is answered.
     pub max_in_flight: usize,
@@ -142,7 +142,9 @@ impl Config {
         Self {
             grpc_port: values.port("port").unwrap_or(0),
             http_port: values.port("server.port"),
-            bind: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            bind: values
+                .ip("listen.address")
+                .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
             max_in_flight: values.count("serving.max.inflight"),
             max_message_bytes: values.count("serving.max.message.bytes"),
             max_body_bytes: values.count("serving.max.body.bytes"),
