@@ -17,7 +17,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_proto::proxy::{Packet, Topic};
+use fate_proto::proxy::{AuthInfo, Packet, Topic};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -146,32 +146,26 @@ impl Auth {
         }
     }
 
-    /// Signs a packet as this party, unless it is for this party; body and header stay as they are.
+    /// This party's signature of a packet, with what else the packet's `auth` holds; `None` when the packet is for this
+    /// party, and stays as it is.
     ///
     /// # Errors
     /// 129 when this party has no key.
-    pub fn sign(&self, mut packet: Packet, now_ms: i64) -> Result<Packet, Fault> {
-        let keys = self.keys.load();
-        let own = keys.as_ref().and_then(|keys| Some((keys, keys.own()?)));
-        let Some((keys, own)) = own else {
-            let no_key = Fault::new(ReturnCode::PROXY_AUTH, "add auth info error");
-            let is_ours = keys
-                .as_ref()
-                .is_some_and(|keys| keys.self_party_id == destination(&packet));
-            return if is_ours { Ok(packet) } else { Err(no_key) };
-        };
-        if keys.self_party_id == destination(&packet) {
-            return Ok(packet);
+    pub fn sign(&self, packet: &Packet, now_ms: i64) -> Result<Option<AuthInfo>, Fault> {
+        let no_key = || Fault::new(ReturnCode::PROXY_AUTH, "add auth info error");
+        let keys = self.keys.load_full().ok_or_else(no_key)?;
+        if keys.self_party_id == destination(packet) {
+            return Ok(None);
         }
-        let signature = Signature::of(&packet, now_ms, &own.app_secret).to_text();
-        let auth = packet.auth.get_or_insert_default();
+        let own = keys.own().ok_or_else(no_key)?;
+        let mut auth = packet.auth.clone().unwrap_or_default();
         auth.timestamp = now_ms;
         auth.app_key.clone_from(&own.app_key);
-        auth.signature = signature;
+        auth.signature = Signature::of(packet, now_ms, &own.app_secret).to_text();
         if auth.apply_id.is_empty() {
             auth.apply_id.clone_from(&keys.apply_id);
         }
-        Ok(packet)
+        Ok(Some(auth))
     }
 
     /// Checks a packet of another party.

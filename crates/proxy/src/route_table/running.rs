@@ -114,7 +114,7 @@ impl RunningTable {
     }
 
     /// The ports a route must not lead to.
-    pub(super) fn own_addresses(&self) -> &OwnAddresses {
+    pub(crate) fn own_addresses(&self) -> &OwnAddresses {
         &self.own
     }
 

@@ -1,0 +1,125 @@
+//! Where a call goes (contract 04 A.3, A.4): who may send it, to which address, under whose signature.
+//!
+//! [`Forwarder`] decides and never waits: it reads the registry's snapshot, the route table in force and the keys in
+//! force. Sending is the work of others. Every refusal is a [`Fault`] with the contract's code; codes of packets get
+//! their 500 later.
+
+mod choice;
+mod hops;
+mod inference;
+mod model_route;
+mod packet;
+
+pub use hops::{HOPS_HEADER, Hops};
+
+use std::sync::Arc;
+
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_edge::config::Address;
+use fate_registry::Registry;
+
+use crate::auth::Auth;
+use crate::config::{Config, Enforce};
+use crate::route_table::{PartyRole, Route, RunningTable, Target};
+use choice::Choice;
+
+/// Where a packet came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// From a server of this party: it is trusted, and goes by the route table.
+    Intra,
+    /// From another party, over gRPC or HTTP: it has to be signed, and may be for a server in the registry.
+    Inter,
+}
+
+/// Decides where calls go.
+#[derive(Debug)]
+pub struct Forwarder {
+    table: Arc<RunningTable>,
+    registry: Option<Registry>,
+    auth: Option<Arc<Auth>>,
+    enforce: Enforce,
+    choice: Choice,
+    coordinator: String,
+    inference_role: String,
+    hops: Hops,
+}
+
+impl Forwarder {
+    /// Reads the keys if `auth.open` asks for them. Without a registry the route table alone decides.
+    pub fn new(config: &Config, table: Arc<RunningTable>, registry: Option<Registry>) -> Self {
+        Self {
+            table,
+            registry,
+            auth: config.auth_open.then(|| Auth::load(&config.auth_file)),
+            enforce: config.enforce,
+            choice: Choice::new(config.route_type),
+            coordinator: config.coordinator.clone(),
+            inference_role: config.inference_role.clone(),
+            hops: Hops::new(),
+        }
+    }
+
+    /// The keys, when packets are signed and checked.
+    pub fn auth(&self) -> Option<&Arc<Auth>> {
+        self.auth.as_ref()
+    }
+
+    /// Tells packets that have been here before.
+    pub fn hops(&self) -> &Hops {
+        &self.hops
+    }
+
+    /// A server that has registered the service; registered addresses of this proxy itself lead nowhere.
+    fn registered(&self, environment: &str, service: &str) -> Option<Route> {
+        let registry = self.registry.as_ref()?;
+        let provider = registry.resolve("serving", environment, service)?;
+        let address: Address = provider.authority().parse().ok()?;
+        let is_own = self
+            .table
+            .own_addresses()
+            .contains(&address.host, address.port);
+        (!is_own).then(|| Route {
+            shown: provider.authority(),
+            target: Target::Grpc { address, tls: None },
+        })
+    }
+
+    /// Whether the rules let one reach the other. Without a file there are no rules; with a bad one nobody knows them.
+    fn allows(&self, from: PartyRole<'_>, to: PartyRole<'_>) -> bool {
+        match self.table.current() {
+            Some(table) => table.allows(from, to),
+            None => self.table.has_no_file(),
+        }
+    }
+}
+
+/// Java's text for every call without a route; the blank at its end belongs to it.
+const NO_ROUTE: &str = "serving-proxy can not find router info ";
+
+fn no_route() -> Fault {
+    Fault::new(ReturnCode::PROXY_ROUTER, NO_ROUTE)
+}
+
+fn not_allowed(from: PartyRole<'_>, to: PartyRole<'_>) -> Fault {
+    let side = |side: PartyRole<'_>| {
+        format!(
+            "party {}, role {}",
+            shortened(side.party_id),
+            shortened(side.role)
+        )
+    };
+    let (from, to) = (side(from), side(to));
+    tracing::warn!(from, to, "the permission rules forbid a call");
+    let text = format!("{NO_ROUTE}: the permission rules do not let {from} reach {to}");
+    Fault::new(ReturnCode::PROXY_ROUTER, text)
+}
+
+/// Names come from strangers, and texts end in logs.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests;
