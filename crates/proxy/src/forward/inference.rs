@@ -30,12 +30,17 @@ impl Forwarder {
         }
     }
 
-    fn listed_server(&self) -> Result<Route, NoServer> {
+    /// This proxy, and the role that serves inference.
+    pub(super) fn own_sides(&self) -> (PartyRole<'_>, PartyRole<'_>) {
         let own = |role| PartyRole {
-            party_id: &self.coordinator,
+            party_id: self.coordinator.as_str(),
             role,
         };
-        let (from, to) = (own(OWN_ROLE), own(&self.inference_role));
+        (own(OWN_ROLE), own(self.inference_role.as_str()))
+    }
+
+    fn listed_server(&self) -> Result<Route, NoServer> {
+        let (from, to) = self.own_sides();
         let table = self.table.current().ok_or_else(no_route)?;
         if self.enforce.table && !table.allows(from, to) {
             return Err(NoServer::Permission(not_allowed(from, to)));

@@ -4,6 +4,7 @@
 //! force. Sending is the work of others. Every refusal is a [`Fault`] with the contract's code; codes of packets get
 //! their 500 later.
 
+mod another;
 mod choice;
 mod hops;
 mod inference;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
 use fate_edge::config::Address;
-use fate_registry::Registry;
+use fate_registry::{Provider, Registry};
 
 use crate::auth::Auth;
 use crate::config::{Config, Enforce};
@@ -71,15 +72,18 @@ impl Forwarder {
         &self.hops
     }
 
-    /// A server that has registered the service; registered addresses of this proxy itself lead nowhere.
+    /// A server that has registered the service.
     fn registered(&self, environment: &str, service: &str) -> Option<Route> {
         let registry = self.registry.as_ref()?;
         let provider = registry.resolve("serving", environment, service)?;
+        self.route_to(&provider)
+    }
+
+    /// The way to a registered server; `None` for an address of this proxy itself.
+    fn route_to(&self, provider: &Provider) -> Option<Route> {
         let address: Address = provider.authority().parse().ok()?;
-        let is_own = self
-            .table
-            .own_addresses()
-            .contains(&address.host, address.port);
+        let own = self.table.own_addresses();
+        let is_own = own.contains(&address.host, address.port);
         (!is_own).then(|| Route {
             shown: provider.authority(),
             target: Target::Grpc { address, tls: None },

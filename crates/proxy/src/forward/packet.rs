@@ -99,15 +99,15 @@ impl Forwarder {
 
 /// Who sends a packet to whom.
 #[derive(Debug, Clone, Copy)]
-struct Parties<'a> {
-    from: PartyRole<'a>,
-    to: PartyRole<'a>,
+pub(super) struct Parties<'a> {
+    pub(super) from: PartyRole<'a>,
+    pub(super) to: PartyRole<'a>,
     destination: Option<&'a Topic>,
 }
 
 impl<'a> Parties<'a> {
     /// Both must have a party id; the receiver's is looked at first.
-    fn of(packet: &'a Packet) -> Result<Self, Fault> {
+    pub(super) fn of(packet: &'a Packet) -> Result<Self, Fault> {
         let header = packet.header.as_ref();
         let source = header.and_then(|header| header.src.as_ref());
         let destination = header.and_then(|header| header.dst.as_ref());

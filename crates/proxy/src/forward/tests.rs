@@ -493,3 +493,57 @@ fn names_of_strangers_are_shortened() {
     let packet = changed(|header| header.src = topic(&long, "serving"));
     assert!(setup.packet(Arrival::Inter, packet).unwrap_err().1.len() < 400);
 }
+
+/// The addresses that are tried one after the other when none can be reached, sorted.
+fn all_tried(
+    first: Result<Route, Fault>,
+    another: impl Fn(&[Route]) -> Option<Route>,
+) -> Vec<String> {
+    let mut tried = vec![first.unwrap()];
+    while let Some(next) = another(&tried) {
+        assert!(!tried.contains(&next) && tried.len() < 10);
+        tried.push(next);
+    }
+    let mut shown: Vec<String> = tried.into_iter().map(|route| route.shown).collect();
+    shown.sort();
+    shown
+}
+
+fn all_tried_for(setup: &Setup, arrival: Arrival) -> Vec<String> {
+    let forwarder = setup.build();
+    let first = forwarder.packet(arrival, WirePacket::encoded(packet()));
+    all_tried(first.map(|(route, _)| route), |tried| {
+        forwarder.another(arrival, &packet(), tried)
+    })
+}
+
+#[test]
+fn what_could_not_be_reached_is_tried_elsewhere() {
+    let several = r#""10000":{"serving":[{"ip":"b","port":2},{"ip":"c","port":3},{"ip":"x"},{"url":"http://d/unary"}]}"#;
+    let setup = Setup::new().table(several, ALLOWED);
+    assert_eq!(
+        all_tried_for(&setup, Arrival::Intra),
+        ["b:2", "c:3", "http://d/unary"]
+    );
+    let several = r#""10000":{"serving":[{"ip":"b","port":2},{"ip":"c","port":3}]}"#;
+    let forwarder = Setup::new().table(several, ALLOWED).build();
+    let servers = all_tried(forwarder.inference("s", "inference"), |tried| {
+        forwarder.another_server("s", "inference", tried)
+    });
+    assert_eq!(servers, ["b:2", "c:3"]);
+}
+
+#[test]
+fn the_route_table_does_not_stand_in_for_the_registry() {
+    let url = |host: &str, weight: u32| {
+        format!("grpc://{host}:1/serving/{MODEL_KEY}/unaryCall?version=216&weight={weight}")
+    };
+    let list = [url("a", 100), url("e", 50), url("drained", 0)];
+    let list = list
+        .into_iter()
+        .map(|url| ("serving", MODEL_KEY, "unaryCall", url));
+    let mut setup = Setup::new().table(SERVER, ALLOWED);
+    setup.registry = Some(Registry::fixed(Snapshot::of_list(list)));
+    assert_eq!(all_tried_for(&setup, Arrival::Inter), ["a:1", "e:1"]);
+    assert_eq!(all_tried_for(&setup, Arrival::Intra), ["b:2"]);
+}

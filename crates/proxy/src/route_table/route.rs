@@ -11,7 +11,7 @@ use crate::lenient_json::{FormatError, Place};
 /// An address and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// `ip:port` as Java's messages have it.
+    /// `ip:port` as Java's messages have it, or the `url`.
     pub shown: String,
     /// Where calls go.
     pub target: Target,
@@ -136,6 +136,9 @@ impl Endpoint {
     }
 
     fn shown(&self) -> String {
+        if !self.url.is_empty() && !self.url.contains('@') {
+            return self.url.clone();
+        }
         format!("{}:{}", self.host(), self.port)
     }
 
