@@ -17,6 +17,7 @@ mod commands;
 mod exit;
 mod logging;
 mod party_models;
+mod publishing;
 mod runtime;
 mod scoring;
 mod signals;

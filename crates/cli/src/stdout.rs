@@ -2,6 +2,14 @@
 
 use std::io::{self, ErrorKind, Write as _};
 
+/// Form of a command's answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
 /// Writes a result. `println!` would panic when the reader has gone (`… | head`), which is no failure.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();

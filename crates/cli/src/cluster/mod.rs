@@ -4,10 +4,10 @@
 mod node;
 mod publish;
 mod rows;
-mod transfer;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -18,8 +18,9 @@ use fate_server::config::Address;
 use node::{Node, Setting};
 use rows::HostRows;
 
+use crate::publishing::transfer_endpoint::{Models, TransferEndpoint};
+
 pub(crate) use publish::{Publication, Publisher, Service};
-pub(crate) use transfer::TransferEndpoint;
 
 /// How a cluster is set up.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +51,7 @@ impl Cluster {
     /// Two sets that a node could not tell apart, or a server that does not start.
     pub(crate) async fn start(sets: &[Arc<Set>], options: Options) -> anyhow::Result<Cluster> {
         check_distinct(sets)?;
-        let transfer = TransferEndpoint::start(sets)
+        let transfer = transfer_endpoint(sets)
             .await
             .context("the transfer endpoint cannot be started")?;
         let mut hosts = BTreeMap::new();
@@ -92,6 +93,16 @@ impl Cluster {
         }
         while stopping.join_next().await.is_some() {}
     }
+}
+
+/// FATE-Flow's transfer endpoint with the models of all sets.
+pub(crate) async fn transfer_endpoint(sets: &[Arc<Set>]) -> io::Result<TransferEndpoint> {
+    let models: Models = sets
+        .iter()
+        .flat_map(|set| &set.parties)
+        .map(|party| (publish::key_of(party), party.buffers.clone()))
+        .collect();
+    TransferEndpoint::start(Arc::new(models), (Ipv4Addr::LOCALHOST, 0).into()).await
 }
 
 /// Sets share the guest, and hosts share their party's server: names and model keys must tell them apart.

@@ -9,13 +9,11 @@ use anyhow::Context as _;
 use fate_domain::model_key::ModelKey;
 use fate_domain::party::Role;
 use fate_golden::{Party, Set};
-use fate_proto::model as wire;
-use fate_proto::model::model_service_client::ModelServiceClient;
 use fate_server::config::Address;
-use tonic::transport::Channel;
 
 use super::Cluster;
-use crate::client;
+use crate::publishing::requests::{self, LoadFrom, PartyPart};
+use crate::publishing::serving::{Said, Serving};
 
 /// Compiling a large forest takes its time.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -90,25 +88,24 @@ type Answered<T> = anyhow::Result<Result<T, String>>;
 impl Publisher {
     /// Loads a party's model at its server.
     pub(crate) async fn load(&self, set: &Set, party: &Party) -> Answered<()> {
-        let request = load_request(set, party, self.transfer_url.clone());
-        let answer = self.model_service(party).await?.publish_load(request).await;
-        let answer = answer.with_context(|| format!("publishLoad at {}", name_of(party)))?;
-        let refusal = refusal("publishLoad", party, &answer.into_inner());
-        Ok(refusal.map_or(Ok(()), Err))
+        let from = LoadFrom::flow(self.transfer_url.clone());
+        let request = requests::load(&parts(set), &part(party), from);
+        let said = self.serving(party).await?.load(request).await;
+        let said = said.with_context(|| name_of(party))?;
+        Ok(refusal("publishLoad", party, &said).map_or(Ok(()), Err))
     }
 
     /// Binds the guest's model; the service id.
     pub(crate) async fn bind(&self, set: &Set) -> Answered<String> {
         let id = service_id(&set.name);
         let guest = set.guest();
-        let request = bind_request(guest, &id);
-        let answer = self.model_service(guest).await?.publish_bind(request).await;
-        let answer = answer.with_context(|| format!("publishBind at {}", name_of(guest)))?;
-        let refusal = refusal("publishBind", guest, &answer.into_inner());
-        Ok(refusal.map_or(Ok(id), Err))
+        let request = requests::bind(&parts(set), &part(guest), &id);
+        let said = self.serving(guest).await?.bind(request).await;
+        let said = said.with_context(|| name_of(guest))?;
+        Ok(refusal("publishBind", guest, &said).map_or(Ok(id), Err))
     }
 
-    async fn model_service(&self, party: &Party) -> anyhow::Result<ModelServiceClient<Channel>> {
+    async fn serving(&self, party: &Party) -> anyhow::Result<Serving> {
         let address = match party.role {
             Role::Guest => &self.guest,
             _ => self
@@ -116,8 +113,7 @@ impl Publisher {
                 .get(&party.party_id)
                 .with_context(|| format!("no server for {}", name_of(party)))?,
         };
-        let channel = client::channel(address, TIMEOUT).await?;
-        Ok(ModelServiceClient::new(channel))
+        Serving::connect(address, TIMEOUT).await
     }
 }
 
@@ -125,14 +121,8 @@ fn name_of(party: &Party) -> String {
     format!("{} {}", party.role, party.party_id)
 }
 
-fn refusal(call: &str, party: &Party, answer: &wire::PublishResponse) -> Option<String> {
-    (answer.status_code != 0).then(|| {
-        let party = name_of(party);
-        format!(
-            "{call} at {party}: {} {}",
-            answer.status_code, answer.message
-        )
-    })
+fn refusal(call: &str, party: &Party, said: &Said) -> Option<String> {
+    (said.code != 0).then(|| format!("{call} at {}: {} {}", name_of(party), said.code, said.message))
 }
 
 /// `? : / &` are not allowed in a service id; a directory's name may have them.
@@ -140,60 +130,17 @@ pub(super) fn service_id(set: &str) -> String {
     set.replace(['?', ':', '/', '&'], "_")
 }
 
-/// Every party gets the same request but for `local`.
-fn load_request(set: &Set, party: &Party, url: String) -> wire::PublishRequest {
-    let (role, model) = parties(&set.parties);
-    wire::PublishRequest {
-        local: Some(local(party)),
-        role,
-        model,
-        load_type: "FATEFLOW".to_owned(),
-        file_path: url,
-        ..wire::PublishRequest::default()
-    }
+/// The parties as requests name them.
+fn parts(set: &Set) -> Vec<PartyPart> {
+    set.parties.iter().map(part).collect()
 }
 
-/// A bind names the initiator's part only.
-fn bind_request(guest: &Party, service_id: &str) -> wire::PublishRequest {
-    let (role, model) = parties(std::slice::from_ref(guest));
-    wire::PublishRequest {
-        local: Some(local(guest)),
-        role,
-        model,
-        service_id: service_id.to_owned(),
-        ..wire::PublishRequest::default()
-    }
-}
-
-fn local(party: &Party) -> wire::LocalInfo {
-    wire::LocalInfo {
+fn part(party: &Party) -> PartyPart {
+    PartyPart {
         role: party.role.to_string(),
         party_id: party.party_id.clone(),
+        key: key_of(party),
     }
-}
-
-type Roles = BTreeMap<String, wire::Party>;
-type PartyModels = BTreeMap<String, wire::RoleModelInfo>;
-
-fn parties(parties: &[Party]) -> (Roles, PartyModels) {
-    let mut roles = Roles::new();
-    let mut models = PartyModels::new();
-    for party in parties {
-        let role = party.role.to_string();
-        let ids = &mut roles.entry(role.clone()).or_default().party_id;
-        ids.push(party.party_id.clone());
-        let ModelKey {
-            table_name,
-            namespace,
-        } = key_of(party);
-        let key = wire::ModelInfo {
-            table_name,
-            namespace,
-        };
-        let of_role = &mut models.entry(role).or_default().role_model_info;
-        of_role.insert(party.party_id.clone(), key);
-    }
-    (roles, models)
 }
 
 /// What the party's model is published as: its own key, unless a server refuses names like it (a party id with a `/` is

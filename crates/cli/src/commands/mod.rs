@@ -1,12 +1,17 @@
 //! The commands: one file (or folder) and one variant each.
 
 mod bench;
+mod bind;
 mod demo;
 mod infer;
 mod inspect;
+mod load;
+mod models;
 mod registry;
 mod semantics;
 mod server;
+mod unbind;
+mod unload;
 mod verify;
 
 use fate_server::LogLevels;
@@ -17,6 +22,11 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     Server(server::Args),
     Infer(infer::Args),
+    Load(load::Args),
+    Bind(bind::Args),
+    Models(models::Args),
+    Unbind(unbind::Args),
+    Unload(unload::Args),
     Demo(demo::Args),
     Bench(bench::Args),
     /// Look at models, test them, choose their arithmetic.
@@ -40,6 +50,11 @@ impl Command {
         match self {
             Command::Server(_) | Command::Model(ModelCommand::Inspect(_)) => "info",
             Command::Infer(_)
+            | Command::Load(_)
+            | Command::Bind(_)
+            | Command::Models(_)
+            | Command::Unbind(_)
+            | Command::Unload(_)
             | Command::Demo(_)
             | Command::Registry(_)
             | Command::Bench(_)
@@ -51,6 +66,11 @@ impl Command {
         match self {
             Command::Server(args) => server::run(&args, log_levels),
             Command::Infer(args) => infer::run(args),
+            Command::Load(args) => load::run(&args),
+            Command::Bind(args) => bind::run(&args),
+            Command::Models(args) => models::run(&args),
+            Command::Unbind(args) => unbind::run(&args),
+            Command::Unload(args) => unload::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Registry(command) => registry::run(&command),
             Command::Bench(args) => bench::run(&args),

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use super::relay::Relay;
-use crate::cluster::{Publisher, TransferEndpoint, address_of};
+use crate::cluster::{self, Publisher, address_of};
 
 /// Restoring nothing and opening two ports takes far less.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -124,7 +124,7 @@ async fn publish(
     guest: &Process,
     hosts: BTreeMap<String, Address>,
 ) -> anyhow::Result<String> {
-    let transfer = TransferEndpoint::start(&[Arc::new(set.clone())])
+    let transfer = cluster::transfer_endpoint(&[Arc::new(set.clone())])
         .await
         .context("the transfer endpoint cannot be started")?;
     let publisher = Publisher {

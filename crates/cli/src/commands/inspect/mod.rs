@@ -11,7 +11,7 @@ use fate_inference::Semantics;
 
 use crate::exit::{Exit, Failure};
 use crate::party_models;
-use crate::stdout;
+use crate::stdout::{self, Output};
 use report::ModelReport;
 
 /// Show a model: components, features needed, sizes, and whether it can be served.
@@ -30,13 +30,6 @@ pub(crate) struct Args {
     /// Form of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     output: Output,
-}
-
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {

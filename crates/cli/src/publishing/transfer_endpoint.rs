@@ -1,8 +1,9 @@
-//! FATE-Flow's transfer endpoint for the buffers of golden sets (contract 01 §3.7 FATEFLOW).
+//! FATE-Flow's transfer endpoint (contract 03 §5.6), served by ourselves as long as servings load.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,22 +16,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use fate_domain::model_key::ModelKey;
-use fate_golden::Set;
+use fate_inference::Buffers;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::publish;
+/// Buffers by the name that they are published under.
+pub(crate) type Models = HashMap<ModelKey, Buffers>;
 
-type Models = HashMap<ModelKey, BTreeMap<String, Bytes>>;
-
-/// The path that the built-in allow rule of a server asks for.
+/// How FATE-Flow's path ends, and what the built-in allow rule of a server asks for.
 const PATH: &str = "/v1/model/transfer";
 
 /// Answers until it is dropped.
 #[derive(Debug)]
 pub(crate) struct TransferEndpoint {
-    address: SocketAddr,
+    url: String,
     task: JoinHandle<()>,
 }
 
@@ -48,29 +48,36 @@ struct Given {
 }
 
 impl TransferEndpoint {
-    pub(crate) async fn start(sets: &[Arc<Set>]) -> io::Result<TransferEndpoint> {
-        let models: Models = sets
-            .iter()
-            .flat_map(|set| &set.parties)
-            .map(|party| (publish::key_of(party), party.buffers.clone()))
-            .collect();
+    /// Listens at an address of this machine, port 0 for any. Models are nobody else's business, and servings send
+    /// no credentials: the path begins with a word that only the load request tells.
+    pub(crate) async fn start(models: Arc<Models>, at: SocketAddr) -> io::Result<TransferEndpoint> {
+        let path = format!("/{}{PATH}", secret_word());
         let routes = Router::new()
-            .route(PATH, post(transfer))
-            .with_state(Arc::new(models));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            .route(&path, post(transfer))
+            .with_state(models);
+        let listener = TcpListener::bind(at).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, routes).await {
                 tracing::error!(%error, "the transfer endpoint has failed");
             }
         });
-        Ok(TransferEndpoint { address, task })
+        Ok(TransferEndpoint {
+            url: format!("http://{address}{path}"),
+            task,
+        })
     }
 
     /// What a load request names as `filePath`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}{PATH}", self.address)
+        self.url.clone()
     }
+}
+
+/// 128 bits; the standard library seeds its hashers from the system's randomness.
+fn secret_word() -> String {
+    let word = || RandomState::new().hash_one(0u8);
+    format!("{:016x}{:016x}", word(), word())
 }
 
 impl Drop for TransferEndpoint {
@@ -93,8 +100,8 @@ async fn transfer(State(models): State<Arc<Models>>, body: Bytes) -> Response {
                 .collect(),
         },
         None => Given {
-            retcode: 100,
-            retmsg: "no such model",
+            retcode: 404,
+            retmsg: "model not found",
             data: BTreeMap::new(),
         },
     };
