@@ -73,8 +73,11 @@ impl ServingArgs {
             .await
             .map_err(|_| anyhow::anyhow!("ZooKeeper at {}: too late", settings.addresses))??;
         let is_load = |leaf: &&tree::Leaf| {
-            (leaf.project.as_str(), leaf.environment.as_str(), leaf.service.as_str())
-                == ("serving", "online", "publishLoad")
+            (
+                leaf.project.as_str(),
+                leaf.environment.as_str(),
+                leaf.service.as_str(),
+            ) == ("serving", "online", "publishLoad")
         };
         let found: Vec<String> = tree
             .leaves
@@ -84,7 +87,10 @@ impl ServingArgs {
             .map(|provider| provider.authority().to_string())
             .collect();
         if found.is_empty() {
-            let cause = format!("no serving is registered in ZooKeeper at {}", settings.addresses);
+            let cause = format!(
+                "no serving is registered in ZooKeeper at {}",
+                settings.addresses
+            );
             return Err(anyhow::anyhow!(cause).into());
         }
         Ok(found)
