@@ -122,7 +122,14 @@ fn name_of(party: &Party) -> String {
 }
 
 fn refusal(call: &str, party: &Party, said: &Said) -> Option<String> {
-    (said.code != 0).then(|| format!("{call} at {}: {} {}", name_of(party), said.code, said.message))
+    (said.code != 0).then(|| {
+        format!(
+            "{call} at {}: {} {}",
+            name_of(party),
+            said.code,
+            said.message
+        )
+    })
 }
 
 /// `? : / &` are not allowed in a service id; a directory's name may have them.
