@@ -17,13 +17,26 @@
 //! this proxy; codes and texts are those of the Java proxy, with causes where it has none; no secret reaches a log.
 
 pub mod auth;
+mod call;
 pub mod config;
+mod flow_line;
 pub mod forward;
+mod gates;
+mod grpc;
+mod health_check;
+mod http;
+mod inference;
 pub mod lenient_json;
+mod lifecycle;
+mod node;
 pub mod packet_json;
+mod peers;
+mod registration;
 pub mod route_table;
+mod unary;
 mod watched_file;
 mod wire_packet;
 
 pub use config::Config;
+pub use lifecycle::{Embedding, Proxy, RunningProxy, StartError};
 pub use wire_packet::WirePacket;

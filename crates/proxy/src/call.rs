@@ -1,0 +1,143 @@
+//! What a call brings along besides its message: how long its caller waits, and whose trace it belongs to.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hyper::http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
+
+use crate::forward::HOPS_HEADER;
+
+/// Headers of tracing systems; they are passed on as they are.
+const TRACE_HEADERS: &[&str] = &[
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "b3",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-flags",
+    "x-request-id",
+];
+/// A longer one is not passed on: nobody's trace is worth a peer's refusal of the call.
+const MAX_TRACE_BYTES: usize = 8192;
+
+/// The caller's side of a call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallContext {
+    /// When the caller stops waiting, if it said so.
+    pub(crate) deadline: Option<Instant>,
+    /// Headers that are passed on.
+    pub(crate) passed_on: HeaderMap,
+    /// The proxies that a packet has passed, as its sender says.
+    pub(crate) hops: Option<HeaderValue>,
+    /// Who asks over HTTP.
+    pub(crate) source: Option<IpAddr>,
+}
+
+impl CallContext {
+    /// From the headers of a request, gRPC or HTTP.
+    pub(crate) fn of_headers(headers: &HeaderMap) -> Self {
+        let mut passed_on = HeaderMap::new();
+        for name in TRACE_HEADERS {
+            let value = headers.get(*name);
+            if let Some(value) = value.filter(|value| value.len() <= MAX_TRACE_BYTES) {
+                passed_on.insert(HeaderName::from_static(name), value.clone());
+            }
+        }
+        let timeout = headers.get("grpc-timeout").and_then(grpc_timeout);
+        Self {
+            // Far beyond any time-out of ours.
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            passed_on,
+            hops: headers.get(HOPS_HEADER).cloned(),
+            source: None,
+        }
+    }
+
+    /// The same call with another list of proxies, which is passed on.
+    pub(crate) fn with_hops(&self, hops: HeaderValue) -> Self {
+        let mut call = self.clone();
+        call.passed_on.insert(HOPS_HEADER, hops);
+        call
+    }
+
+    /// When a call to a peer has to be answered that may take `limit`.
+    pub(crate) fn deadline_within(&self, limit: Duration) -> Instant {
+        let own = Instant::now() + limit;
+        self.deadline.map_or(own, |deadline| deadline.min(own))
+    }
+}
+
+/// gRPC's `grpc-timeout`: at most eight digits and a unit.
+fn grpc_timeout(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let amount: u64 = digits.parse().ok().filter(|_| is_number)?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn traces_are_passed_on_and_nothing_else() {
+        let long = "x".repeat(MAX_TRACE_BYTES + 1);
+        let call = CallContext::of_headers(&headers(&[
+            ("traceparent", "00-1-2-01"),
+            ("x-request-id", "r"),
+            ("baggage", &long),
+            ("authorization", "secret"),
+            ("cookie", "c"),
+        ]));
+        let mut names: Vec<_> = call.passed_on.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["traceparent", "x-request-id"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_nearer_deadline_counts() {
+        let limit = Duration::from_secs(3);
+        for (text, expected) in [
+            ("500m", 500),
+            ("2S", 2000),
+            ("1H", 3000),
+            ("99999999H", 3000),
+            ("1000000u", 1000),
+            ("0n", 0),
+            ("", 3000),
+            ("S", 3000),
+            ("5x", 3000),
+            ("-1S", 3000),
+            ("123456789m", 3000),
+            ("é", 3000),
+        ] {
+            let mut given = HeaderMap::new();
+            given.insert(
+                "grpc-timeout",
+                HeaderValue::from_bytes(text.as_bytes()).unwrap(),
+            );
+            let deadline = CallContext::of_headers(&given).deadline_within(limit);
+            assert_eq!((deadline - Instant::now()).as_millis(), expected, "{text}");
+        }
+    }
+}

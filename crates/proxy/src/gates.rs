@@ -1,0 +1,57 @@
+//! The gates of this role: one per service, so that none takes the places of another (contract 04 A.9).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fate_edge::admission::Gate;
+
+/// Calls about the proxy itself at the same time.
+const MANAGEMENT_CALLS: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Gates {
+    pub(crate) inference: Arc<Gate>,
+    pub(crate) batch: Arc<Gate>,
+    pub(crate) unary: Arc<Gate>,
+    /// Questions about the proxy, changes of routes.
+    pub(crate) management: Arc<Gate>,
+}
+
+impl Gates {
+    /// `max_in_flight` calls of each service.
+    pub(crate) fn new(max_in_flight: usize) -> Self {
+        Self {
+            inference: Gate::new(max_in_flight),
+            batch: Gate::new(max_in_flight),
+            unary: Gate::new(max_in_flight),
+            management: Gate::new(MANAGEMENT_CALLS),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        for gate in self.all() {
+            gate.close();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.unary.is_closed()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.all().iter().map(|gate| gate.in_flight()).sum()
+    }
+
+    /// Waits until no call is in flight; false when `grace` ends before that.
+    pub(crate) async fn drained(&self, grace: Duration) -> bool {
+        let drained = self.all().map(|gate| gate.drained(grace));
+        futures::future::join_all(drained)
+            .await
+            .into_iter()
+            .all(|drained| drained)
+    }
+
+    fn all(&self) -> [&Arc<Gate>; 4] {
+        [&self.inference, &self.batch, &self.unary, &self.management]
+    }
+}

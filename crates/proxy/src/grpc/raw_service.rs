@@ -1,0 +1,139 @@
+//! The services whose messages pass undecoded: `DataTransferService` and `InferenceService`. The generated traits would
+//! decode and encode every message once more.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use hyper::http::{HeaderValue, Request, Response, header};
+use tonic::body::Body;
+use tonic::metadata::GRPC_CONTENT_TYPE;
+use tonic::server::{Grpc, NamedService};
+use tonic::{Code, Status};
+use tower::Service;
+
+use super::RawCodec;
+use crate::call::CallContext;
+use crate::forward::Arrival;
+use crate::inference::InferenceCall;
+use crate::node::Node;
+
+/// Packets between parties.
+#[derive(Debug, Clone)]
+pub(super) struct DataTransfer {
+    node: Arc<Node>,
+    arrival: Arrival,
+}
+
+impl DataTransfer {
+    pub(super) fn new(node: Arc<Node>, arrival: Arrival) -> Self {
+        Self { node, arrival }
+    }
+}
+
+impl NamedService for DataTransfer {
+    const NAME: &'static str = "com.webank.ai.fate.api.networking.proxy.DataTransferService";
+}
+
+type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+impl Service<Request<Body>> for DataTransfer {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        if request.uri().path() != UNARY_CALL {
+            return unimplemented();
+        }
+        let (node, arrival) = (Arc::clone(&self.node), self.arrival);
+        let max_bytes = node.config.max_message_bytes;
+        unary(request, max_bytes, move |message, call| {
+            let node = Arc::clone(&node);
+            async move { node.unary_call(arrival, message, &call).await }
+        })
+    }
+}
+
+/// Inference of this party's applications.
+#[derive(Debug, Clone)]
+pub(super) struct Inference {
+    node: Arc<Node>,
+}
+
+impl Inference {
+    pub(super) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+impl NamedService for Inference {
+    const NAME: &'static str = "com.webank.ai.fate.api.serving.InferenceService";
+}
+
+impl Service<Request<Body>> for Inference {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let Some(which) = InferenceCall::of_path(request.uri().path()) else {
+            return unimplemented();
+        };
+        let node = Arc::clone(&self.node);
+        let max_bytes = node.config.max_message_bytes;
+        unary(request, max_bytes, move |message, call| {
+            let node = Arc::clone(&node);
+            async move { node.infer_message(which, message, &call).await }
+        })
+    }
+}
+
+/// `unaryCall`, in both directions.
+pub(crate) const UNARY_CALL: &str =
+    "/com.webank.ai.fate.api.networking.proxy.DataTransferService/unaryCall";
+
+/// Runs a call of one message and one answer.
+fn unary<F>(
+    request: Request<Body>,
+    max_bytes: usize,
+    answer: impl Fn(Bytes, CallContext) -> F + Send + Sync + 'static,
+) -> Answer
+where
+    F: Future<Output = Result<Bytes, Status>> + Send + 'static,
+{
+    let answer = Arc::new(answer);
+    let handler = tower::service_fn(move |request: tonic::Request<Bytes>| {
+        let answer = Arc::clone(&answer);
+        async move {
+            let (metadata, _, message) = request.into_parts();
+            let call = CallContext::of_headers(&metadata.into_headers());
+            answer(message, call).await.map(tonic::Response::new)
+        }
+    });
+    Box::pin(async move {
+        let mut grpc = Grpc::new(RawCodec)
+            .max_decoding_message_size(max_bytes)
+            .max_encoding_message_size(usize::MAX);
+        Ok(grpc.unary(handler, request).await)
+    })
+}
+
+fn unimplemented() -> Answer {
+    let mut response = Response::new(Body::default());
+    let headers = response.headers_mut();
+    let code = HeaderValue::from(Code::Unimplemented as i32);
+    headers.insert(Status::GRPC_STATUS, code);
+    headers.insert(header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
+    Box::pin(std::future::ready(Ok(response)))
+}

@@ -1,0 +1,89 @@
+//! `POST|GET /federation/{version}/{callName}` (contract 04 A.2.1, A.2.4): always HTTP 200, outcomes are codes in the
+//! answer.
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use fate_domain::fault::Fault;
+use fate_edge::http::federation::{Asked, case_id, malformed, unknown_call, without_internals};
+use fate_edge::http::{Caller, json_response};
+
+use super::{Edge, NotReceived, receive};
+use crate::call::CallContext;
+use crate::inference::{Asking, InferenceCall};
+use crate::node::fault_body;
+
+pub(super) async fn federation(
+    State(node): Edge,
+    Path((_version, call)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    request: Request<Body>,
+) -> Response {
+    let Some(which) = InferenceCall::of_name(&call) else {
+        return unknown_call();
+    };
+    if !matches!(*request.method(), Method::POST | Method::GET) {
+        return malformed();
+    }
+    let (head, body) = request.into_parts();
+    let received = match receive(&node, which.name().service, &head.headers, body).await {
+        Ok(received) => received,
+        Err(NotReceived::Late) => return malformed(),
+        Err(NotReceived::Refused(fault)) => return refused(&fault),
+    };
+    let Some(asked) = Asked::read(&received.bytes) else {
+        return malformed();
+    };
+    let case_id = case_id(&head.headers);
+    let call = CallContext {
+        source: Some(caller.0.ip()),
+        ..CallContext::of_headers(&head.headers)
+    };
+    let asking = Asking {
+        service_id: asked.head_text("serviceId"),
+        app_id: asked.head_text("appid"),
+        // The key that the Java proxy sends; it is not the one that the server reads.
+        body: asked.flat(Some(("caseid", &case_id))),
+        case_id,
+    };
+    // What was received is held until its answer is there.
+    match node.infer(which, asking, &call).await {
+        Ok(answer) => json_response(StatusCode::OK, client_answer(&answer)),
+        Err(fault) => refused(&fault),
+    }
+}
+
+/// The server's answer as clients get it: an empty one is an empty object, and what is no object is nothing.
+fn client_answer(answer: &[u8]) -> Vec<u8> {
+    if answer.is_empty() {
+        return b"{}".to_vec();
+    }
+    without_internals(answer).unwrap_or_default()
+}
+
+/// Two members and no more (contract 04 A.2.4).
+fn refused(fault: &Fault) -> Response {
+    json_response(StatusCode::OK, fault_body(fault.code.0, &fault.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_as_the_java_proxy_passes_them() {
+        let cases: [(&[u8], &[u8]); 4] = [
+            (b"", b"{}"),
+            (b"[1]", b""),
+            (b"nonsense", b""),
+            (
+                br#"{"retcode":0,"log":{},"warn":{},"caseid":"x","data":{"score":0.50}}"#,
+                br#"{"retcode":0,"data":{"score":0.50}}"#,
+            ),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(client_answer(given), expected);
+        }
+    }
+}

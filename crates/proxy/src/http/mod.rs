@@ -1,0 +1,127 @@
+//! The HTTP port: inference over JSON, packets over JSON, log levels, health (contract 04 A.2).
+//!
+//! Like the Java proxy's, it is unauthenticated; log levels can be changed from this machine only (F.1, S5).
+
+mod inference;
+mod unary;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{any, get};
+use fate_domain::fault::Fault;
+use fate_edge::admission::{Refused, refusal};
+use fate_edge::http::{
+    self as edge, Caller, Received, change_package_level, change_system_level, json_response,
+    method_not_allowed, not_found, text_response,
+};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::node::Node;
+
+type Edge = State<Arc<Node>>;
+
+/// Every path, below `server.servlet.context-path`.
+pub(crate) fn routes(node: Arc<Node>) -> Router {
+    let paths = Router::new()
+        .route("/federation/{version}/{call}", any(inference::federation))
+        .route("/unary", any(unary::unary))
+        .route("/proxy/alterSysLogLevel/{level}", get(system_log_level))
+        .route("/proxy/alterPkgLogLevel", get(package_log_level))
+        .route("/health", get(health))
+        .route("/ready", get(ready));
+    let below = match node.config.context_path.as_str() {
+        "" => paths,
+        prefix => Router::new().nest(prefix, paths),
+    };
+    below
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(node)
+}
+
+/// Why there is no body.
+enum NotReceived {
+    /// It did not come in `proxy.async.timeout`.
+    Late,
+    /// It is refused.
+    Refused(Fault),
+}
+
+/// Reads a whole body. `service` names the call when it is refused.
+async fn receive(
+    node: &Node,
+    service: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Received, NotReceived> {
+    if node.gates.is_closed() {
+        return Err(NotReceived::Refused(refusal(Refused::Closed, service)));
+    }
+    let limit = node.config.max_message_bytes;
+    let received = edge::receive(&node.held_bytes, limit, service, headers, body);
+    match timeout(node.config.timeouts.http, received).await {
+        Ok(received) => received.map_err(NotReceived::Refused),
+        Err(_) => Err(NotReceived::Late),
+    }
+}
+
+/// `GET /proxy/alterSysLogLevel/{level}`
+async fn system_log_level(
+    State(node): Edge,
+    Extension(caller): Extension<Caller>,
+    Path(level): Path<String>,
+) -> Response {
+    if let Some(refused) = refuse_strangers(caller) {
+        return refused;
+    }
+    change_system_level(node.log_levels.as_ref(), &level)
+}
+
+/// `GET /proxy/alterPkgLogLevel?level=&pkgName=`
+async fn package_log_level(
+    State(node): Edge,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Response {
+    if let Some(refused) = refuse_strangers(caller) {
+        return refused;
+    }
+    change_package_level(node.log_levels.as_ref(), &uri)
+}
+
+/// Applications share this port, and none of them should make the proxy log their neighbours' calls.
+fn refuse_strangers(Caller(address): Caller) -> Option<Response> {
+    let is_stranger = !address.ip().to_canonical().is_loopback();
+    is_stranger.then(|| {
+        tracing::warn!(from = %address.ip(), "log levels can be changed from this machine only");
+        text_response("failed")
+    })
+}
+
+/// Liveness: the process answers.
+async fn health() -> Response {
+    json_response(StatusCode::OK, br#"{"status":"UP"}"#.to_vec())
+}
+
+/// Readiness: the proxy takes calls.
+async fn ready(State(node): Edge) -> Response {
+    let is_ready = !node.gates.is_closed();
+    let status = if is_ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let text = json!({
+        "ready": is_ready,
+        "routeTable": node.table.current().is_some(),
+        "inFlight": node.gates.in_flight(),
+        "heldBytes": node.held_bytes.held(),
+    });
+    json_response(status, text.to_string().into_bytes())
+}

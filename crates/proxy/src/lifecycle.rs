@@ -1,0 +1,308 @@
+//! Start, drain, stop (contract 04 A.12, in the order bind, wire, ready, register).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fate_edge::clock::now_ms;
+use fate_edge::config;
+use fate_edge::flow::{Clock, FlowControl, Metrics};
+use fate_edge::grpc::{GrpcServices, Health};
+use fate_edge::intake::ByteBudget;
+use fate_edge::log_levels::LogLevels;
+use fate_edge::process;
+use fate_edge::tls::{Identity, ServerFiles, ServerTls, TlsError};
+use fate_registry::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, InterTls};
+use crate::forward::Forwarder;
+use crate::gates::Gates;
+use crate::node::{CaseIds, Node};
+use crate::peers::{PeerLimits, Peers};
+use crate::registration;
+use crate::route_table::{OwnAddresses, RouteEditor, RunningTable};
+use crate::{grpc, http};
+
+/// After the last call is answered, connections get this long to take the answer and close.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// For taking back what is registered.
+const UNREGISTER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be opened.
+    #[error("{what} port {address} cannot be opened: {cause}")]
+    Bind {
+        /// Which listener.
+        what: &'static str,
+        /// Where it should have listened.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The inter port asks for TLS and its files cannot be used. It is never opened in the clear instead.
+    #[error("the inter port cannot be secured: {0}")]
+    Tls(#[from] TlsError),
+    /// A part of the proxy cannot be set up.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// What an embedding program brings along. The default brings nothing.
+#[derive(Debug, Default)]
+pub struct Embedding {
+    /// Access to the process's log levels.
+    pub log_levels: Option<LogLevels>,
+    /// A registry in place of the configured one.
+    pub registry: Option<Registry>,
+}
+
+/// The serving-proxy role.
+#[derive(Debug, Clone, Copy)]
+pub struct Proxy;
+
+/// A proxy that takes calls. Dropping it stops it at once; [`RunningProxy::drain`] stops it in peace.
+#[derive(Debug)]
+pub struct RunningProxy {
+    /// Where other parties' proxies are heard.
+    pub inter_addr: SocketAddr,
+    /// Where this party's servers are heard.
+    pub intra_addr: SocketAddr,
+    /// Where HTTP listens, unless it is off.
+    pub http_addr: Option<SocketAddr>,
+    node: Arc<Node>,
+    health: [Health; 2],
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+/// The open ports of a proxy that does not take calls yet.
+struct Ports {
+    inter: (TcpListener, SocketAddr),
+    intra: (TcpListener, SocketAddr),
+    http: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Ports {
+    async fn open(config: &Config) -> Result<Self, StartError> {
+        let http = match config.http {
+            Some(at) => Some(bind("HTTP", at).await?),
+            None => None,
+        };
+        Ok(Self {
+            inter: bind("inter", config.inter).await?,
+            intra: bind("intra", config.intra).await?,
+            http,
+        })
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let http = self.http.as_ref().map(|(_, address)| *address);
+        [self.inter.1, self.intra.1].into_iter().chain(http)
+    }
+}
+
+async fn bind(
+    what: &'static str,
+    at: (IpAddr, u16),
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let address = SocketAddr::from(at);
+    let failed = |cause| StartError::Bind {
+        what,
+        address,
+        cause,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+impl Proxy {
+    /// Starts a proxy; when this returns it takes calls.
+    ///
+    /// # Errors
+    /// A port cannot be opened, or cannot be secured as the configuration asks for. Neither the route table nor the
+    /// keys nor the registry is a reason not to start.
+    pub async fn start(config: Config) -> Result<RunningProxy, StartError> {
+        Self::start_with(config, Embedding::default()).await
+    }
+
+    /// Starts a proxy inside a program that brings parts of its own.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub async fn start_with(
+        config: Config,
+        embedding: Embedding,
+    ) -> Result<RunningProxy, StartError> {
+        config::say(config.notes());
+        let tls = config.inter_tls.as_ref().map(inter_tls).transpose()?;
+        let ports = Ports::open(&config).await?;
+        let node = Arc::new(assemble(config, embedding, &ports));
+        serve(node, ports, tls).await
+    }
+}
+
+fn inter_tls(files: &InterTls) -> Result<ServerTls, TlsError> {
+    ServerTls::open(&ServerFiles {
+        identity: Identity {
+            cert_chain: files.cert_chain.clone(),
+            private_key: files.private_key.clone(),
+        },
+        ca: files.ca.clone(),
+    })
+}
+
+fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
+    let rules = config.state_path.join(".fate/flowRules.json");
+    let own = OwnAddresses::new(ports.addresses());
+    let table = RunningTable::load(&config.route_table, own);
+    let registry = embedding
+        .registry
+        .or_else(|| registration::open(&config, ports.intra.1.port()));
+    let limits = PeerLimits {
+        max_in_flight: config.max_in_flight_per_peer,
+        max_message_bytes: config.max_message_bytes,
+        http_connect: config.timeouts.http_route_connect,
+        http_answer: config.timeouts.http_route_answer,
+    };
+    Node {
+        editor: Arc::new(RouteEditor::new(Arc::clone(&table))),
+        forwarder: Forwarder::new(&config, Arc::clone(&table), registry.clone()),
+        table,
+        registry,
+        peers: Peers::new(limits),
+        flow: Arc::new(FlowControl::open(rules, Clock::system())),
+        metrics: Metrics::default(),
+        process: process::Samples::default(),
+        gates: Gates::new(config.max_in_flight),
+        held_bytes: ByteBudget::new(config.max_body_bytes),
+        log_levels: embedding.log_levels,
+        case_ids: CaseIds::default(),
+        config,
+    }
+}
+
+async fn serve(
+    node: Arc<Node>,
+    ports: Ports,
+    tls: Option<ServerTls>,
+) -> Result<RunningProxy, StartError> {
+    let (inter, inter_health) = grpc::inter(&node).await.map_err(StartError::Setup)?;
+    let (intra, intra_health) = grpc::intra(&node).await.map_err(StartError::Setup)?;
+    let inter: GrpcServices = match tls {
+        Some(tls) => inter.secured(tls),
+        None => inter,
+    };
+    let health = [inter_health, intra_health];
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(inter.serve(ports.inter.0, stop.clone()));
+    tasks.spawn(intra.serve(ports.intra.0, stop.clone()));
+    let http_addr = ports.http.map(|(listener, address)| {
+        let routes = http::routes(Arc::clone(&node));
+        tasks.spawn(fate_edge::http::serve(listener, routes, stop.clone()));
+        address
+    });
+    tasks.spawn(Arc::clone(&node.table).follow(stop.clone()));
+    if let Some(auth) = node.forwarder.auth() {
+        tasks.spawn(Arc::clone(auth).follow(stop.clone()));
+    }
+    tasks.spawn(close_left_peers(Arc::clone(&node), stop.clone()));
+    tasks.spawn(sample_every_second(Arc::clone(&node), stop.clone()));
+    for health in &health {
+        health.set_serving(true).await;
+    }
+    let (inter_addr, intra_addr) = (ports.inter.1, ports.intra.1);
+    tracing::info!(%inter_addr, %intra_addr, ?http_addr, "serving-proxy takes calls");
+    if let Some(registry) = &node.registry {
+        registration::announce(registry, http_addr.map(|address| address.port()));
+    }
+    Ok(RunningProxy {
+        inter_addr,
+        intra_addr,
+        http_addr,
+        node,
+        health,
+        stop,
+        tasks,
+    })
+}
+
+impl RunningProxy {
+    /// Waits until a listener has failed; never ends in a healthy proxy.
+    pub async fn failed(&mut self) {
+        // Every task runs until `stop` is cancelled, so one that ends before has failed.
+        let _ = self.tasks.join_next().await;
+    }
+
+    /// Leaves the registry, stops taking calls, waits for those in flight up to `proxy.drain.timeout`, closes the ports.
+    pub async fn drain(mut self) {
+        if let Some(registry) = &self.node.registry {
+            registry.close(UNREGISTER_PATIENCE).await;
+        }
+        for health in &self.health {
+            health.set_serving(false).await;
+        }
+        self.node.gates.close();
+        let grace = self.node.config.drain_timeout;
+        if !self.node.gates.drained(grace).await {
+            let in_flight = self.node.gates.in_flight();
+            tracing::warn!(in_flight, "stopping although calls are still in flight");
+        }
+        self.stop.cancel();
+        let closed = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_GRACE, closed).await.is_err() {
+            tracing::info!("closing connections that are still open");
+        }
+        self.tasks.abort_all();
+        tracing::info!("serving-proxy stopped");
+    }
+}
+
+impl Drop for RunningProxy {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn sample_every_second(node: Arc<Node>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => node.sample(now_ms()),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// With every new route table and every new answer of the registry.
+async fn close_left_peers(node: Arc<Node>, stop: CancellationToken) {
+    let mut tables = node.table.changes();
+    let mut answers = node.registry.as_ref().map(Registry::changes);
+    loop {
+        let answered = async {
+            match &mut answers {
+                Some(answers) => answers.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        let has_sender = tokio::select! {
+            changed = tables.changed() => changed.is_ok(),
+            changed = answered => changed,
+            () = stop.cancelled() => return,
+        };
+        if !has_sender {
+            // Nothing changes any more; the task lives on, as all do.
+            stop.cancelled().await;
+            return;
+        }
+        node.close_left_peers();
+    }
+}

@@ -1,0 +1,218 @@
+//! One serving-proxy: what every port calls. gRPC and HTTP only translate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use fate_domain::fault::Fault;
+use fate_domain::return_code::ReturnCode;
+use fate_edge::admission::{Gate, Permit, over_load, refusal};
+use fate_edge::clock::now_ms;
+use fate_edge::flow::{FlowControl, Metrics};
+use fate_edge::intake::ByteBudget;
+use fate_edge::log_levels::LogLevels;
+use fate_edge::process;
+use fate_registry::Registry;
+use serde_json::json;
+
+use crate::call::CallContext;
+use crate::config::Config;
+use crate::flow_line::{self, FlowLine};
+use crate::forward::Forwarder;
+use crate::gates::Gates;
+use crate::peers::{Peer, PeerKey, Peers};
+use crate::route_table::{Route, RouteEditor, RunningTable, Target};
+
+/// Everything a running proxy consists of, apart from its listeners.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) table: Arc<RunningTable>,
+    pub(crate) editor: Arc<RouteEditor>,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) registry: Option<Registry>,
+    pub(crate) peers: Peers,
+    pub(crate) flow: Arc<FlowControl>,
+    pub(crate) metrics: Metrics,
+    pub(crate) process: process::Samples,
+    pub(crate) gates: Gates,
+    /// What unanswered requests hold, of `proxy.max.body.bytes`.
+    pub(crate) held_bytes: Arc<ByteBudget>,
+    pub(crate) log_levels: Option<LogLevels>,
+    pub(crate) case_ids: CaseIds,
+}
+
+/// A service of the contract: its name in texts and in the flow log, and the resource that is counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServiceName {
+    pub(crate) service: &'static str,
+    pub(crate) resource: &'static str,
+}
+
+/// What is known of a call when its line is written.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    pub(crate) case_id: String,
+    pub(crate) guest: String,
+    pub(crate) host: String,
+    /// Where the call went.
+    pub(crate) router: String,
+    /// Time spent waiting for that peer.
+    pub(crate) downstream: Duration,
+}
+
+impl Node {
+    /// A place for a call, if the service has one left and its flow rule lets it pass.
+    pub(crate) fn enter(&self, gate: &Arc<Gate>, name: ServiceName) -> Result<Permit, Fault> {
+        match gate.try_enter() {
+            Err(refused) => {
+                self.flow.blocked(name.resource, 1);
+                Err(refusal(refused, name.service))
+            }
+            Ok(_) if !self.flow.pass(name.resource, 1) => Err(over_load(name.service)),
+            Ok(permit) => Ok(permit),
+        }
+    }
+
+    /// The peer behind a route, and the right to call it once.
+    pub(crate) async fn peer(
+        &self,
+        route: &Route,
+        service: &str,
+    ) -> Result<(Arc<Peer>, Permit), Fault> {
+        let unusable = |cause: &str| {
+            tracing::warn!(route = route.shown, cause, "a route cannot be used");
+            Fault::new(
+                ReturnCode::NET,
+                format!("the route to {} cannot be used: {cause}", route.shown),
+            )
+        };
+        let Some(key) = PeerKey::of(&route.target) else {
+            let cause = match &route.target {
+                Target::Unusable(cause) => cause,
+                _ => "",
+            };
+            return Err(unusable(cause));
+        };
+        // The cause may name files of this proxy: it stays in the log.
+        let opened = self.peers.peer(&key).await;
+        let peer = opened.map_err(|cause| {
+            tracing::warn!(route = route.shown, cause, "a peer cannot be dialled");
+            Fault::new(
+                ReturnCode::NET,
+                format!("the route to {} cannot be used", route.shown),
+            )
+        })?;
+        let place = peer.enter().ok_or_else(|| over_load(service))?;
+        Ok((peer, place))
+    }
+
+    /// Counts a finished call and writes its line.
+    pub(crate) fn account(
+        &self,
+        name: ServiceName,
+        call: &CallContext,
+        trail: &Trail,
+        started: Instant,
+        outcome: Result<(), &Fault>,
+        (input, output): (&[u8], &[u8]),
+    ) {
+        match outcome {
+            Ok(()) => self.flow.succeeded(name.resource, 1),
+            Err(_) => self.flow.failed(name.resource, 1),
+        }
+        flow_line::write(&FlowLine {
+            source: call.source,
+            case_id: &trail.case_id,
+            guest: &trail.guest,
+            host: &trail.host,
+            return_code: outcome.err().map_or(0, |fault| fault.code.0),
+            cost: started.elapsed(),
+            downstream: trail.downstream,
+            service: name.service,
+            router: &trail.router,
+            input: self.config.print_input.then_some(input),
+            output: self.config.print_output.then_some(output),
+        });
+    }
+
+    /// The text of the route table in force.
+    pub(crate) fn table_text(&self) -> String {
+        let table = self.table.current();
+        table.map_or_else(String::new, |table| table.document().compact())
+    }
+
+    /// Samples counters and process figures; called once a second.
+    pub(crate) fn sample(&self, timestamp_ms: i64) {
+        self.metrics.record(timestamp_ms, self.flow.rates());
+        self.process.record(timestamp_ms);
+    }
+
+    /// Closes the connections that neither the route table nor the registry leads to any longer.
+    pub(crate) fn close_left_peers(&self) {
+        let table = self.table.current();
+        let routes = table.iter().flat_map(|table| table.all_routes());
+        let listed = routes.filter_map(|route| PeerKey::of(&route.target));
+        let known = self.registry.as_ref().map(Registry::snapshot);
+        let services = known.iter().flat_map(|known| known.services());
+        let registered = services.flat_map(|service| service.providers());
+        let registered = registered.filter_map(|one| one.authority().parse().ok());
+        let registered = registered.map(|address| PeerKey::Grpc { address, tls: None });
+        let wanted: std::collections::HashSet<PeerKey> = listed.chain(registered).collect();
+        self.peers.retain(|key| wanted.contains(key));
+    }
+}
+
+/// The body of an answer that is nothing but an error.
+pub(crate) fn fault_body(code: i32, message: &str) -> Vec<u8> {
+    json!({"retcode": code, "retmsg": message})
+        .to_string()
+        .into_bytes()
+}
+
+/// Case ids of packets: the time in milliseconds, as Java's, but each only once.
+#[derive(Debug, Default)]
+pub(crate) struct CaseIds {
+    last: AtomicI64,
+}
+
+impl CaseIds {
+    pub(crate) fn next(&self) -> String {
+        let now = now_ms();
+        let later = |last: i64| Some(now.max(last + 1));
+        // The closure always answers Some.
+        let last = self
+            .last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        now.max(last.unwrap_or_default() + 1).to_string()
+    }
+}
+
+/// Runs work on files off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Fault::new(ReturnCode::SYSTEM, error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_ids_are_times_that_never_repeat() {
+        let ids = CaseIds::default();
+        let made: Vec<i64> = (0..1000).map(|_| ids.next().parse().unwrap()).collect();
+        assert!(made.is_sorted_by(|one, next| one < next));
+        assert!((made[0] - now_ms()).abs() < 60_000);
+    }
+
+    #[test]
+    fn errors_have_two_members_in_java_s_order() {
+        assert_eq!(
+            fault_body(128, "serving-proxy can not find router info "),
+            br#"{"retcode":128,"retmsg":"serving-proxy can not find router info "}"#
+        );
+    }
+}

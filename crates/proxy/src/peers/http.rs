@@ -1,0 +1,90 @@
+//! A peer behind a `url` route: packets as JSON over HTTP (contract 04 A.5.3).
+
+use std::fmt;
+
+use bytes::Bytes;
+use fate_edge::dial::Dialer;
+use fate_proto::proxy::Packet;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout_at;
+
+use super::PeerLimits;
+use crate::call::CallContext;
+use crate::packet_json;
+
+/// An HTTP client of one address. No redirects: a packet goes where the table says.
+pub(crate) struct HttpPeer {
+    uri: Uri,
+    client: Client<Dialer, Full<Bytes>>,
+    limits: PeerLimits,
+}
+
+impl fmt::Debug for HttpPeer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("HttpPeer").field(&self.uri).finish()
+    }
+}
+
+impl HttpPeer {
+    pub(super) fn open(uri: Uri, dialer: Dialer, limits: PeerLimits) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(limits.max_in_flight)
+            .build(dialer.within(limits.http_connect));
+        Self {
+            uri,
+            client,
+            limits,
+        }
+    }
+
+    /// Posts a packet and waits for the one that answers it. The status is not looked at, as in Java: what counts is
+    /// whether there is a packet.
+    ///
+    /// # Errors
+    /// There is none; the text says why.
+    pub(crate) async fn post(&self, packet: &Packet, call: &CallContext) -> Result<Packet, String> {
+        let answer = self.exchange(packet, call);
+        let deadline = call.deadline_within(self.limits.http_connect + self.limits.http_answer);
+        timeout_at(deadline, answer)
+            .await
+            .unwrap_or_else(|_: tokio::time::error::Elapsed| Err("no answer in time".to_owned()))
+    }
+
+    async fn exchange(&self, packet: &Packet, call: &CallContext) -> Result<Packet, String> {
+        let mut request = Request::new(Full::from(packet_json::write_packet(packet)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = call.passed_on.clone();
+        let json = HeaderValue::from_static("application/json;charset=UTF-8");
+        request.headers_mut().insert(CONTENT_TYPE, json.clone());
+        request.headers_mut().insert(ACCEPT, json);
+        let answer = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| causes(&error))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), self.limits.max_message_bytes);
+        let body = body.collect().await.map_err(|error| error.to_string())?;
+        let text = std::str::from_utf8(&body.to_bytes())
+            .map(packet_json::read_packet)
+            .map_err(|error| format!("status {status}: {error}"))?;
+        text.map_err(|error| format!("status {status}: {error}"))
+    }
+}
+
+/// hyper's errors say what happened only in their causes.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    text
+}

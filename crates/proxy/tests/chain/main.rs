@@ -1,0 +1,15 @@
+//! Whole ways through real processes' parts: client → guest's proxy → guest's server → guest's proxy → hosts' proxies →
+//! hosts' servers, all in this process on loopback ports, with route tables only.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
+
+mod asking;
+mod certificates;
+mod fake_peer;
+mod golden;
+mod http_errors;
+mod lone_proxy;
+mod packets;
+mod parties;
+mod publishing;
+mod securing;
