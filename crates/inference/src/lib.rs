@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod buffers;
+pub mod catalog;
 mod cell;
 mod component;
 mod coverage;

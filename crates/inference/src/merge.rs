@@ -7,6 +7,16 @@ use fate_domain::java_number::write_json_double;
 pub struct Score {
     pub(crate) values: Values,
     pub(crate) label: Option<Box<str>>,
+    pub(crate) hit_rates: Option<HitRates>,
+}
+
+/// What FATE-Serving 2.1.7 tells beside the score of a factorization machine (contract 02 A10).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct HitRates {
+    /// Share of the guest's weights whose feature was in the row.
+    pub(crate) weights: f64,
+    /// Share of the row's features that have a weight.
+    pub(crate) row: f64,
 }
 
 /// One number, or one per class.
@@ -21,6 +31,7 @@ impl Score {
         Score {
             values: Values::One([value]),
             label: None,
+            hit_rates: None,
         }
     }
 
@@ -35,6 +46,7 @@ impl Score {
         Score {
             label: classes.get(label).cloned(),
             values: Values::Many(values),
+            hit_rates: None,
         }
     }
 
@@ -51,7 +63,8 @@ impl Score {
         }
     }
 
-    /// Appends JSON members without braces: `"score":0.71`, or `"score":[…],"label":"2"`.
+    /// Appends JSON members without braces: `"score":0.71`, or `"score":[…],"label":"2"`; behind them the two hit rates
+    /// of a factorization machine.
     pub fn write_members(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\"score\":");
         match &self.values {
@@ -61,7 +74,13 @@ impl Score {
         if let Some(label) = &self.label {
             out.extend_from_slice(b",\"label\":");
             // Writing to memory cannot fail.
-            let _ = serde_json::to_writer(out, &**label);
+            let _ = serde_json::to_writer(&mut *out, &**label);
+        }
+        if let Some(rates) = self.hit_rates {
+            out.extend_from_slice(b",\"guestModelWeightHitRate\":");
+            write_json_double(rates.weights, out);
+            out.extend_from_slice(b",\"guestInputDataHitRate\":");
+            write_json_double(rates.row, out);
         }
     }
 }
@@ -75,6 +94,14 @@ pub(crate) fn first_largest(values: &[f64]) -> usize {
         }
     }
     best
+}
+
+/// `exp(z_i - max)` over their sum, added in class order.
+pub(crate) fn softmax(sums: &mut [f64]) {
+    let max = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    sums.iter_mut().for_each(|sum| *sum = (*sum - max).exp());
+    let total: f64 = sums.iter().sum();
+    sums.iter_mut().for_each(|share| *share /= total);
 }
 
 /// A JSON list of doubles.

@@ -15,8 +15,17 @@ pub(crate) enum Share {
     Decisions(Vec<bool>),
     /// On the guest: the decisions of one host, by the guest's numbering of all nodes.
     Route(Vec<Turn>),
+    /// A factorization machine's parts, one per class.
+    Factored(Vec<Factored>),
     /// Leaf reached in each tree that belongs to the host alone: (tree, node).
     Leaves(Vec<(u32, u32)>),
+}
+
+/// A party's part of a factorization machine: its own sum, and the vector that meets those of the other parties.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Factored {
+    pub(crate) sum: f64,
+    pub(crate) cross: Vec<f64>,
 }
 
 /// A host's decision at one node.
@@ -41,5 +50,10 @@ pub(crate) enum Local {
         factor: f64,
     },
     Sums(Vec<f64>),
+    /// One part per class, and what Java tells of the row.
+    Factored {
+        parts: Vec<Factored>,
+        hit_rates: crate::merge::HitRates,
+    },
     Forest(crate::component::forest::Walk),
 }

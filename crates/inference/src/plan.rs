@@ -114,9 +114,14 @@ fn model_of(dsl: &Dsl, semantics: Semantics) -> Result<usize, Refusal> {
             })
         )
     };
-    dsl.components
+    // A local baseline stands beside the model that is served, for comparison.
+    let is_federated =
+        |node: &Node| is_model(node) && node.class != component::local_baseline::CLASS;
+    let components = &dsl.components;
+    components
         .iter()
-        .rposition(is_model)
+        .rposition(is_federated)
+        .or_else(|| components.iter().rposition(is_model))
         .ok_or_else(|| no_model(dsl, semantics))
 }
 

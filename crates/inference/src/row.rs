@@ -41,6 +41,12 @@ impl<'a> Row<'a> {
         self.unknown
     }
 
+    /// How many features there are, those included that no component uses.
+    pub(crate) fn present(&self) -> usize {
+        let absent = |cell: &&Cell<'_>| matches!(cell, Cell::Absent);
+        self.cells.len() - self.cells.iter().filter(absent).count() + self.unknown
+    }
+
     pub(crate) fn cell(&self, column: Column) -> &Cell<'a> {
         &self.cells[column.index()]
     }

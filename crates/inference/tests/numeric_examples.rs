@@ -20,18 +20,11 @@ const RESULTS: usize = 77;
 const PERSISTED: &str = "E15_persisted_model";
 
 /// Examples that are not run, with the number of their results.
-const NOT_RUN: &[(&str, usize, &str)] = &[
-    (
-        "E12_fm",
-        2,
-        "factorization machines are not served yet; the model is refused",
-    ),
-    (
-        PERSISTED,
-        3,
-        "needs two model files of the Java source tree: its own test, below, is run by hand",
-    ),
-];
+const NOT_RUN: &[(&str, usize, &str)] = &[(
+    PERSISTED,
+    3,
+    "needs two model files of the Java source tree: its own test, below, is run by hand",
+)];
 
 /// Examples to which Java gives success without a score, or one score for all rows; here they are refused or right.
 const NOT_SERVED: &[(&str, &str)] = &[
@@ -104,6 +97,8 @@ const MESSAGES: &[(&str, &str)] = &[
     ("HeteroLRGuest", "LRModel"),
     ("HeteroLRHost", "LRModel"),
     ("HeteroLinRGuest", "LinRModel"),
+    ("HeteroFMGuest", "fm.FMModel"),
+    ("HeteroFMHost", "fm.FMModel"),
     ("HeteroSecureBoostingTreeGuest", "BoostingTreeModel"),
     ("HeteroSecureBoostingTreeHost", "BoostingTreeModel"),
 ];
@@ -258,6 +253,7 @@ fn assert_result(found: &Result<Score, i32>, expected: &Value, context: &str) {
             if let Some(label) = expected["data"]["label"].as_str() {
                 assert_eq!(score.label(), Some(label), "{context}");
             }
+            assert_hit_rates(score, &expected["data"], context);
             let expected = numbers(&expected["data"]["score"]);
             assert_eq!(score.scores().len(), expected.len(), "{context}: {score:?}");
             for (found, expected) in score.scores().iter().zip(expected) {
@@ -265,6 +261,19 @@ fn assert_result(found: &Result<Score, i32>, expected: &Value, context: &str) {
             }
         }
         _ => panic!("{context}: {found:?} instead of {expected}"),
+    }
+}
+
+/// What Java tells beside the score of a factorization machine.
+fn assert_hit_rates(score: &Score, expected: &Value, context: &str) {
+    let mut members = b"{".to_vec();
+    score.write_members(&mut members);
+    members.push(b'}');
+    let written: Value = serde_json::from_slice(&members).unwrap();
+    for name in ["guestModelWeightHitRate", "guestInputDataHitRate"] {
+        if let Some(rate) = expected.get(name) {
+            assert_eq!(&written[name], rate, "{context} {name}");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Linear models: logistic regression (binary, one-vs-rest, SSHE), linear regression, Poisson regression
-//! (contract 02 A9, B4).
+//! (contract 02 A9, B4). Homogeneous and local ones are built from the same parts.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,14 +11,15 @@ use fate_proto::buffer::{
 use super::{Context, GuestModel, HostModel, Part, Source};
 use crate::{
     Cell, GuestLocal, Partial, Refusal, Row, Score,
-    merge::write_list,
+    dsl::FateVersion,
+    merge::{softmax, write_list},
     partial::{Local, Share},
     symbols::Column,
 };
 
 /// One weighted sum. Terms are added in the order of the model's header, so that a score has one value, always.
 #[derive(Debug)]
-struct Sum {
+pub(super) struct Sum {
     terms: Vec<(Column, f64)>,
     intercept: f64,
 }
@@ -94,21 +95,40 @@ fn not_a_number() -> Fault {
 
 /// How the merged sums become a score.
 #[derive(Debug)]
-enum Link {
+pub(super) enum Link {
     /// `1 / (1 + exp(-s))`
     Sigmoid,
     Identity,
-    /// `exp(s)` times the guest's exposure column, 1 without one (hetero_poisson_guest.py).
-    Exposure(Option<Column>),
-    /// A sigmoid per class; the label is that of the largest.
-    OneVsRest(Vec<Box<str>>),
+    /// `exp(s)` times the guest's exposure column.
+    Exposure(Exposure),
+    /// A number per class; the label is that of the largest.
+    Classes(Vec<Box<str>>, Spread),
+}
+
+/// How the sums of several classes become their numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Spread {
+    /// A sigmoid per class (one_vs_rest.py).
+    Sigmoids,
+    /// Sigmoids, divided by their sum (scikit-learn's `_predict_proba_lr`).
+    SharesOfSigmoids,
+    Softmax,
+}
+
+/// Poisson's factor (hetero_poisson_guest.py).
+#[derive(Debug)]
+pub(super) struct Exposure {
+    /// The guest's exposure column; without one the factor is 1.
+    column: Option<Column>,
+    /// What an exposure of 0 counts as: its logarithm was added up to 1.7 (`safe_log`), since then it is a factor.
+    zero: f64,
 }
 
 #[derive(Debug)]
-struct LinearGuest {
-    sums: Vec<Sum>,
-    link: Link,
-    java: bool,
+pub(super) struct LinearGuest {
+    pub(super) sums: Vec<Sum>,
+    pub(super) link: Link,
+    pub(super) java: bool,
 }
 
 #[derive(Debug)]
@@ -122,12 +142,17 @@ pub(crate) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-struct Logistic {
-    sums: Vec<Sum>,
-    classes: Option<Vec<Box<str>>>,
+pub(super) struct Logistic {
+    pub(super) meta: LrModelMeta,
+    /// One for each class, or the only one.
+    pub(super) sums: Vec<Sum>,
+    pub(super) classes: Option<Vec<Box<str>>>,
 }
 
-fn logistic(source: &Source<'_>, context: &mut Context<'_>) -> Result<Logistic, Refusal> {
+pub(super) fn logistic(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Logistic, Refusal> {
     let meta: LrModelMeta = source.meta()?;
     let param: LrModelParam = source.param()?;
     refuse_encrypted(
@@ -135,10 +160,10 @@ fn logistic(source: &Source<'_>, context: &mut Context<'_>) -> Result<Logistic, 
         &meta.reveal_strategy,
         param.encrypted_weight.is_empty(),
     )?;
+    if param.need_one_vs_rest {
+        context.differs("FATE-Serving 2.1.7 ignores one-vs-rest and answers 0.5 for every row");
+    }
     if !param.need_one_vs_rest || context.java() {
-        if param.need_one_vs_rest {
-            context.differs("FATE-Serving 2.1.7 ignores one-vs-rest and answers 0.5 for every row");
-        }
         let sum = Sum::new(
             source,
             &param.weight,
@@ -147,11 +172,11 @@ fn logistic(source: &Source<'_>, context: &mut Context<'_>) -> Result<Logistic, 
             context,
         )?;
         return Ok(Logistic {
+            meta,
             sums: vec![sum],
             classes: None,
         });
     }
-    context.differs("FATE-Serving 2.1.7 ignores one-vs-rest and answers 0.5 for every row");
     let result = param.one_vs_rest_result.unwrap_or_default();
     if result.completed_models.is_empty()
         || result.completed_models.len() != result.one_vs_rest_classes.len()
@@ -184,6 +209,7 @@ fn logistic(source: &Source<'_>, context: &mut Context<'_>) -> Result<Logistic, 
         .map(String::into_boxed_str)
         .collect();
     Ok(Logistic {
+        meta,
         sums,
         classes: Some(classes),
     })
@@ -198,36 +224,39 @@ fn refuse_encrypted(source: &Source<'_>, strategy: &str, plain: bool) -> Result<
     Ok(())
 }
 
-pub(crate) fn build_lr_guest(
+/// A guest's logistic regression, and its kind.
+pub(super) fn lr_guest(
     source: &Source<'_>,
     context: &mut Context<'_>,
-) -> Result<Part, Refusal> {
-    let Logistic { sums, classes } = logistic(source, context)?;
+) -> Result<(LinearGuest, String), Refusal> {
+    let Logistic { sums, classes, .. } = logistic(source, context)?;
     let (kind, link) = match classes {
         Some(classes) => (
             format!(
                 "one-vs-rest logistic regression of {} classes",
                 classes.len()
             ),
-            Link::OneVsRest(classes),
+            Link::Classes(classes, Spread::Sigmoids),
         ),
         None => ("binary logistic regression".to_owned(), Link::Sigmoid),
     };
-    Ok(Part::guest(
-        LinearGuest {
-            sums,
-            link,
-            java: context.java(),
-        },
-        kind,
-    ))
+    let java = context.java();
+    Ok((LinearGuest { sums, link, java }, kind))
+}
+
+pub(crate) fn build_lr_guest(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part, Refusal> {
+    let (model, kind) = lr_guest(source, context)?;
+    Ok(Part::guest(model, kind))
 }
 
 pub(crate) fn build_lr_host(
     source: &Source<'_>,
     context: &mut Context<'_>,
 ) -> Result<Part, Refusal> {
-    let Logistic { sums, classes } = logistic(source, context)?;
+    let Logistic { sums, classes, .. } = logistic(source, context)?;
     let kind = if classes.is_some() {
         "one-vs-rest logistic regression"
     } else {
@@ -243,9 +272,13 @@ pub(crate) fn build_lr_host(
 }
 
 fn linr(source: &Source<'_>, context: &mut Context<'_>) -> Result<Sum, Refusal> {
-    let _meta: LinRModelMeta = source.meta()?;
+    let meta: LinRModelMeta = source.meta()?;
     let param: LinRModelParam = source.param()?;
-    refuse_encrypted(source, "", param.encrypted_weight.is_empty())?;
+    refuse_encrypted(
+        source,
+        &meta.reveal_strategy,
+        param.encrypted_weight.is_empty(),
+    )?;
     Sum::new(
         source,
         &param.weight,
@@ -293,8 +326,15 @@ pub(crate) fn build_poisson_guest(
     if context.site.hosts.len() > 1 {
         return Err(source.refuse("FATE's Poisson regression has one host"));
     }
-    let exposure =
-        (!meta.exposure_colname.is_empty()).then(|| context.symbols.intern(&meta.exposure_colname));
+    let exposure = Exposure {
+        column: (!meta.exposure_colname.is_empty())
+            .then(|| context.symbols.intern(&meta.exposure_colname)),
+        zero: if context.version() < FateVersion(1, 8, 0) {
+            1e-7
+        } else {
+            0.0
+        },
+    };
     let sums = vec![Sum::new(
         source,
         &param.weight,
@@ -346,7 +386,7 @@ impl GuestModel for LinearGuest {
         let local = match (&self.link, self.sums.as_slice()) {
             (Link::Exposure(exposure), [sum]) => Local::Scaled {
                 sum: sum.of(row)?,
-                factor: exposure_of(*exposure, row)?,
+                factor: exposure.of(row)?,
             },
             (_, [sum]) => Local::Sum(sum.of(row)?),
             (_, sums) => Local::Sums(
@@ -370,7 +410,7 @@ impl GuestModel for LinearGuest {
             )
         };
         let share = match self.link {
-            Link::OneVsRest(_) => Share::Sums(
+            Link::Classes(..) => Share::Sums(
                 serde_json::from_str::<Reply<Vec<f64>>>(json)
                     .map_err(bad)?
                     .score,
@@ -400,7 +440,7 @@ impl GuestModel for LinearGuest {
 
     fn columns(&self) -> Vec<Column> {
         let exposure = match &self.link {
-            Link::Exposure(exposure) => *exposure,
+            Link::Exposure(exposure) => exposure.column,
             _ => None,
         };
         columns(&self.sums).into_iter().chain(exposure).collect()
@@ -417,11 +457,11 @@ impl GuestModel for LinearGuest {
             (Local::Scaled { sum, factor }, Link::Exposure(_)) => self
                 .finite(add(sum, partials, 0)?.exp() * factor)
                 .map(Score::one),
-            (Local::Sum(sum), Link::OneVsRest(classes)) => {
-                self.one_vs_rest(&[sum], partials, classes)
+            (Local::Sum(sum), Link::Classes(classes, spread)) => {
+                self.classes(&[sum], partials, classes, *spread)
             }
-            (Local::Sums(sums), Link::OneVsRest(classes)) => {
-                self.one_vs_rest(&sums, partials, classes)
+            (Local::Sums(sums), Link::Classes(classes, spread)) => {
+                self.classes(&sums, partials, classes, *spread)
             }
             _ => Err(Fault::new(ReturnCode::MERGE, "local result is invalid ")),
         }
@@ -429,18 +469,32 @@ impl GuestModel for LinearGuest {
 }
 
 impl LinearGuest {
-    fn one_vs_rest(
+    fn classes(
         &self,
         sums: &[f64],
         partials: &[&Partial],
         classes: &[Box<str>],
+        spread: Spread,
     ) -> Result<Score, Fault> {
-        let scores = sums
+        let mut numbers = sums
             .iter()
             .enumerate()
-            .map(|(class, &sum)| self.finite(sigmoid(add(sum, partials, class)?)))
+            .map(|(class, &sum)| self.finite(add(sum, partials, class)?))
             .collect::<Result<Vec<f64>, Fault>>()?;
-        Ok(Score::classes(scores, classes))
+        match spread {
+            Spread::Softmax => softmax(&mut numbers),
+            Spread::Sigmoids | Spread::SharesOfSigmoids => numbers
+                .iter_mut()
+                .for_each(|number| *number = sigmoid(*number)),
+        }
+        if let Spread::SharesOfSigmoids = spread {
+            let total: f64 = numbers.iter().sum();
+            numbers.iter_mut().for_each(|number| *number /= total);
+        }
+        for number in &numbers {
+            self.finite(*number)?;
+        }
+        Ok(Score::classes(numbers, classes))
     }
 
     /// NaN is no score. FATE-Serving 2.1.7 answers it with success (contract 02 F31), so `java` does.
@@ -472,17 +526,20 @@ fn host_score_is_null() -> Fault {
     Fault::new(ReturnCode::MERGE, "host data score is null")
 }
 
-fn exposure_of(column: Option<Column>, row: &Row<'_>) -> Result<f64, Fault> {
-    let Some(column) = column else { return Ok(1.0) };
-    row.cell(column)
-        .number()
-        .filter(|exposure| !exposure.is_nan())
-        .ok_or_else(|| {
-            Fault::new(
+impl Exposure {
+    fn of(&self, row: &Row<'_>) -> Result<f64, Fault> {
+        let Some(column) = self.column else {
+            return Ok(1.0);
+        };
+        match row.cell(column).number() {
+            Some(0.0) => Ok(self.zero),
+            Some(exposure) if !exposure.is_nan() => Ok(exposure),
+            _ => Err(Fault::new(
                 ReturnCode::SYSTEM,
                 "the exposure column is missing or not a number",
-            )
-        })
+            )),
+        }
+    }
 }
 
 impl HostModel for LinearHost {
@@ -514,7 +571,7 @@ impl HostModel for LinearHost {
 }
 
 /// A guest rejects NaN and infinities, which travel as text (contract 02 A9); say so where the cause is known.
-fn finite_share(share: f64) -> Result<f64, Fault> {
+pub(super) fn finite_share(share: f64) -> Result<f64, Fault> {
     if share.is_finite() {
         return Ok(share);
     }

@@ -15,15 +15,21 @@ use crate::{
     symbols::{Column, Symbols},
 };
 
+mod alone;
 mod binning;
 mod column_expand;
 mod data_transform;
+mod fm;
 pub(crate) mod forest;
+mod homo_lr;
 mod imputation;
+mod kmeans;
 mod label_transform;
 mod linear;
+pub(crate) mod local_baseline;
 mod one_hot;
 mod scale;
+mod scorecard;
 mod selection;
 mod sentinel;
 
@@ -248,6 +254,29 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
         "HeteroPoissonHost",
         model(linear::build_poisson_host, InJava::Unknown),
     ),
+    ("HeteroFMGuest", model(fm::build_guest, InJava::Known)),
+    ("HeteroFMHost", model(fm::build_host, InJava::Known)),
+    (
+        "HeteroKmeansGuest",
+        model(kmeans::build_guest, InJava::Unknown),
+    ),
+    (
+        "HeteroKmeansHost",
+        model(kmeans::build_host, InJava::Unknown),
+    ),
+    ("HomoLRGuest", model(homo_lr::build, InJava::Unknown)),
+    ("HomoLRHost", model(homo_lr::build, InJava::Unknown)),
+    ("HomoLRClient", model(homo_lr::build, InJava::Unknown)),
+    ("HomoFMGuest", model(fm::build_homo, InJava::Unknown)),
+    ("HomoFMHost", model(fm::build_homo, InJava::Unknown)),
+    (
+        "HomoSecureBoostingTreeClient",
+        model(forest::build_homo, InJava::Unknown),
+    ),
+    (
+        local_baseline::CLASS,
+        model(local_baseline::build, InJava::Unknown),
+    ),
     (
         "HeteroSecureBoostingTreeGuest",
         model(forest::build_guest, InJava::Known),
@@ -268,6 +297,7 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
         "LabelTransformer",
         output(label_transform::build, InJava::Unknown),
     ),
+    ("Scorecard", output(scorecard::build, InJava::Unknown)),
     ("IntersectGuest", Class::Harmless),
     ("IntersectHost", Class::Harmless),
     ("Evaluation", Class::Harmless),
@@ -305,6 +335,10 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
         Class::Unservable("its network is pickled torch code"),
     ),
     (
+        "HomoNNDefaultClient",
+        Class::Unservable("its network is keras or torch code"),
+    ),
+    (
         "FTLGuest",
         Class::Unservable("transfer learning needs a neural network runtime"),
     ),
@@ -312,7 +346,25 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
         "FTLHost",
         Class::Unservable("transfer learning needs a neural network runtime"),
     ),
+    ("HeteroSBTFeatureTransformerGuest", LEAF_ENCODING),
+    ("HeteroSBTFeatureTransformerHost", LEAF_ENCODING),
+    ("HeteroMFGuest", RECOMMENDATION),
+    ("HeteroMFHost", RECOMMENDATION),
+    ("HeteroSVDGuest", RECOMMENDATION),
+    ("HeteroSVDHost", RECOMMENDATION),
+    ("HeteroSVDppGuest", RECOMMENDATION),
+    ("HeteroSVDppHost", RECOMMENDATION),
+    ("HeteroGMFGuest", RECOMMENDATION),
+    ("HeteroGMFHost", RECOMMENDATION),
 ];
+
+const LEAF_ENCODING: Class = Class::Unservable(
+    "it makes features of the leaves that all parties reach together, and what follows works on those",
+);
+
+const RECOMMENDATION: Class = Class::Unservable(
+    "it scores pairs of users and items by ids that it has seen, not rows of features",
+);
 
 /// How `class` is served; none for a name that no FATE version writes.
 pub(crate) fn class(name: &str) -> Option<Class> {

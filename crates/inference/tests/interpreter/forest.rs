@@ -15,6 +15,7 @@ use crate::{
     values::{Row, Value, is_missing, release},
 };
 
+const OBJECTIVES: [&str; 6] = ["lse", "lae", "huber", "fair", "log_cosh", "tweedie"];
 const SLACK: f64 = 1e-8;
 
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Forest {
     kind: Kind,
     use_missing: bool,
     zero_as_missing: bool,
+    /// The guest has all features and whole trees.
+    homo: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -55,7 +58,8 @@ struct Split {
 impl Forest {
     pub(crate) fn random(dice: &mut Dice<'_>) -> Self {
         let version = dice.pick(&VERSIONS);
-        let parties = 2 + dice.below(3);
+        let homo = dice.chance(25);
+        let parties = if homo { 1 } else { 2 + dice.below(3) };
         let parties = (0..parties).map(|_| Pipeline::random(dice, version));
         let parties: Vec<Pipeline> = parties.collect();
         let kind = match dice.below(4) {
@@ -67,7 +71,7 @@ impl Forest {
             ),
             _ => Kind::Regression {
                 init: dice.hundredths(),
-                objective: dice.pick(&["lse", "huber", "tweedie"]),
+                objective: dice.pick(&OBJECTIVES),
             },
         };
         let rounds = 1 + dice.below(4);
@@ -75,7 +79,7 @@ impl Forest {
             Kind::Classes(init) => rounds * init.len(),
             _ => rounds,
         };
-        let depth = 1 + dice.below(5);
+        let depth = 1 + dice.below(6);
         let trees = (0..trees)
             .map(|_| Tree::random(dice, &parties, depth))
             .collect();
@@ -87,6 +91,7 @@ impl Forest {
             kind,
             use_missing: dice.chance(60),
             zero_as_missing: dice.chance(40),
+            homo,
         }
     }
 
@@ -100,6 +105,7 @@ impl Forest {
 
     fn components_of(&self, party: usize) -> Vec<Component> {
         let model = match party {
+            _ if self.homo => "HomoSecureBoostingTreeClient",
             0 => "HeteroSecureBoostingTreeGuest",
             _ => "HeteroSecureBoostingTreeHost",
         };
@@ -139,7 +145,11 @@ impl Forest {
         };
         BoostingTreeModelParam {
             tree_num: self.trees.len() as i32,
-            trees: self.trees.iter().map(|tree| tree.param(party)).collect(),
+            trees: self
+                .trees
+                .iter()
+                .map(|tree| tree.param(party, self.homo))
+                .collect(),
             tree_dim: if classes.len() > 2 {
                 classes.len() as i32
             } else {
@@ -187,7 +197,11 @@ impl Forest {
     }
 
     fn goes_left_offline(&self, split: &Split, value: Option<&Value>) -> Option<bool> {
-        let missing = Some(split.missing_dir == Some(-1));
+        let old = release(self.version) < (1, 7, 0);
+        let missing = Some(match split.missing_dir {
+            direction if self.homo && old => direction != Some(1),
+            direction => direction == Some(-1),
+        });
         if is_missing(value) {
             return missing;
         }
@@ -208,12 +222,16 @@ impl Forest {
     fn output(&self, leaves: &[f64], semantics: Semantics) -> (Vec<f64>, Option<String>) {
         match &self.kind {
             Kind::Binary => {
-                let sum: f64 = leaves.iter().sum();
+                // Java adds no initial score to a binary model, and has no homogeneous ones.
+                let init = if self.homo { 7.0 } else { 0.0 };
+                let sum: f64 = init + leaves.iter().sum::<f64>();
                 (vec![1.0 / (1.0 + (-sum).exp())], None)
             }
             Kind::Regression { init, objective } => {
                 let sum = leaves.iter().fold(*init, |sum, leaf| sum + leaf);
-                let is_power = *objective == "tweedie" && semantics == Semantics::Fate;
+                let is_power = *objective == "tweedie"
+                    && semantics == Semantics::Fate
+                    && release(self.version) >= (1, 10, 0);
                 (vec![if is_power { sum.exp() } else { sum }], None)
             }
             Kind::Classes(init) => {
@@ -258,6 +276,14 @@ impl Model for Forest {
         parties
             .map(|party| party.random_row(dice, &interesting))
             .collect()
+    }
+
+    fn semantics(&self) -> &'static [Semantics] {
+        if self.homo {
+            &[Semantics::Fate]
+        } else {
+            &[Semantics::Java, Semantics::Fate]
+        }
     }
 
     fn interpret(&self, rows: &[Row], semantics: Semantics) -> Expected {
@@ -308,8 +334,9 @@ impl Tree {
         }
     }
 
-    /// The tree as one party's buffer has it: split values and missing directions of the party's own nodes only.
-    fn param(&self, party: usize) -> DecisionTreeModelParam {
+    /// The tree as one party's buffer has it: split values and missing directions of the party's own nodes only, in a
+    /// homogeneous tree in the nodes themselves.
+    fn param(&self, party: usize, homo: bool) -> DecisionTreeModelParam {
         let mut param = DecisionTreeModelParam::default();
         // Breadth first, as FATE numbers nodes.
         let mut waiting = std::collections::VecDeque::from([self]);
@@ -325,7 +352,7 @@ impl Tree {
                     ..Default::default()
                 }),
                 Tree::Split(split) => {
-                    if split.party == party {
+                    if split.party == party && !homo {
                         param.split_maskdict.insert(id, split.at);
                         param
                             .missing_dir_maskdict
@@ -335,6 +362,8 @@ impl Tree {
                         id,
                         sitename: site_name(split.party),
                         fid: split.feature as i32,
+                        bid: if homo { split.at } else { 0.0 },
+                        missing_dir: split.missing_dir.filter(|_| homo).unwrap_or(0),
                         left_nodeid: next_id,
                         right_nodeid: next_id + 1,
                         ..Default::default()

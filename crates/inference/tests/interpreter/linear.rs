@@ -11,6 +11,8 @@ use crate::{
 pub(crate) struct Linear {
     version: &'static str,
     parties: Vec<Party>,
+    /// The class of a model that the guest has for itself.
+    alone: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -22,9 +24,20 @@ struct Party {
 impl Linear {
     pub(crate) fn random(dice: &mut Dice<'_>) -> Self {
         let version = dice.pick(&VERSIONS);
-        let parties = 2 + dice.below(3);
+        let alone = dice
+            .chance(20)
+            .then(|| dice.pick(&["HomoLRGuest", "HomoLRClient", "LocalBaseline"]));
+        let parties = if alone.is_some() {
+            1
+        } else {
+            2 + dice.below(3)
+        };
         let parties = (0..parties).map(|_| Party::random(dice, version)).collect();
-        Linear { version, parties }
+        Linear {
+            version,
+            parties,
+            alone,
+        }
     }
 }
 
@@ -36,7 +49,7 @@ impl Model for Linear {
     fn components(&self) -> Vec<Vec<Component>> {
         let parties = self.parties.iter().enumerate();
         parties
-            .map(|(index, party)| party.components(index == 0))
+            .map(|(index, party)| party.components(index == 0, self.alone))
             .collect()
     }
 
@@ -45,6 +58,13 @@ impl Model for Linear {
         parties
             .map(|party| party.pipeline.random_row(dice, &[]))
             .collect()
+    }
+
+    fn semantics(&self) -> &'static [Semantics] {
+        match self.alone {
+            Some(_) => &[Semantics::Fate],
+            None => &[Semantics::Java, Semantics::Fate],
+        }
     }
 
     fn interpret(&self, rows: &[Row], semantics: Semantics) -> Expected {
@@ -86,13 +106,13 @@ impl Party {
         }
     }
 
-    fn components(&self, is_guest: bool) -> Vec<Component> {
+    fn components(&self, is_guest: bool, alone: Option<&'static str>) -> Vec<Component> {
         let mut components = self.pipeline.components();
-        let model = if is_guest {
+        let model = alone.unwrap_or(if is_guest {
             "HeteroLRGuest"
         } else {
             "HeteroLRHost"
-        };
+        });
         components.push(Component::new(model, &regression_meta(), &self.regression));
         components
     }

@@ -8,10 +8,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
 mod binning;
+mod clusters;
 mod dice;
 mod encoding;
 mod forest;
 mod linear;
+mod machine;
 mod offline_table;
 mod party;
 mod pipeline;
@@ -59,6 +61,10 @@ trait Model: std::fmt::Debug {
     /// A row for each party.
     fn random_rows(&self, dice: &mut Dice<'_>) -> Vec<Row>;
     fn interpret(&self, rows: &[Row], semantics: Semantics) -> Expected;
+    /// Those that have the kind.
+    fn semantics(&self) -> &'static [Semantics] {
+        &[Semantics::Java, Semantics::Fate]
+    }
 }
 
 impl Seen {
@@ -121,7 +127,7 @@ fn on_random_tapes(check: impl Fn(&mut Dice<'_>) -> Result<(), TestCaseError>) {
 impl Seen {
     fn check(&self, model: &impl Model, dice: &mut Dice<'_>) -> Result<(), TestCaseError> {
         let mut plans = Vec::new();
-        for semantics in [Semantics::Java, Semantics::Fate] {
+        for &semantics in model.semantics() {
             let compiled = Plans::compile(model.version(), model.components(), semantics);
             let described = |refusal| fail(format!("{semantics}: {refusal}\n{model:?}"));
             plans.push((semantics, compiled.map_err(described)?));
@@ -154,5 +160,19 @@ fn linear_plans_agree_with_the_interpreter() {
 fn forest_plans_agree_with_the_interpreter() {
     let seen = Seen::default();
     on_random_tapes(|dice| seen.check(&forest::Forest::random(dice), dice));
+    seen.assert_both();
+}
+
+#[test]
+fn factorization_machines_agree_with_the_interpreter() {
+    let seen = Seen::default();
+    on_random_tapes(|dice| seen.check(&machine::Machine::random(dice), dice));
+    seen.assert_both();
+}
+
+#[test]
+fn clusters_agree_with_the_interpreter() {
+    let seen = Seen::default();
+    on_random_tapes(|dice| seen.check(&clusters::Clusters::random(dice), dice));
     seen.assert_both();
 }

@@ -173,7 +173,7 @@ pub(crate) fn random_value(dice: &mut Dice<'_>, interesting: &[f64]) -> Value {
 }
 
 /// A JSON number of that value.
-fn number(value: f64) -> Value {
+pub(crate) fn number(value: f64) -> Value {
     Value::Json(format!("{value:?}"))
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn build_host(source: &Source<'_>, context: &mut Context<'_>) -> Resu
     let mut builder = Builder::new(source, context, &model);
     for (index, tree) in model.trees().iter().enumerate() {
         if mix {
-            builder.add_whole(index, tree)?;
+            builder.add_whole(index, tree, MIX)?;
         } else {
             builder.add(index, tree)?;
         }
@@ -89,10 +89,24 @@ pub(crate) fn build_host(source: &Source<'_>, context: &mut Context<'_>) -> Resu
     Ok(Part::host(ForestHost::new(trees, mix), kind))
 }
 
+/// How the nodes of a tree that one party has whole decide: the split stands in the node itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WholeTrees {
+    /// What a split is raised by before values are compared.
+    pub(super) slack: f64,
+    pub(super) missing_left: fn(i32) -> bool,
+}
+
+/// Mix mode's host trees compare without slack.
+const MIX: WholeTrees = WholeTrees {
+    slack: 0.0,
+    missing_left: |direction| direction != 1,
+};
+
 /// The decoded buffers.
-struct Model {
-    meta: BoostingTreeModelMeta,
-    param: BoostingTreeModelParam,
+pub(super) struct Model {
+    pub(super) meta: BoostingTreeModelMeta,
+    pub(super) param: BoostingTreeModelParam,
     java: bool,
 }
 
@@ -105,7 +119,7 @@ enum TreePlan {
 }
 
 impl Model {
-    fn read(source: &Source<'_>, context: &mut Context<'_>) -> Result<Self, Refusal> {
+    pub(super) fn read(source: &Source<'_>, context: &mut Context<'_>) -> Result<Self, Refusal> {
         let meta: BoostingTreeModelMeta = source.meta()?;
         let param: BoostingTreeModelParam = source.param()?;
         let model = Model {
@@ -138,7 +152,7 @@ impl Model {
         Ok(model)
     }
 
-    fn trees(&self) -> &[DecisionTreeModelParam] {
+    pub(super) fn trees(&self) -> &[DecisionTreeModelParam] {
         let trees = usize::try_from(self.param.tree_num)
             .unwrap_or(0)
             .min(self.param.trees.len());
@@ -199,7 +213,7 @@ impl Model {
     }
 }
 
-struct Builder<'a, 'c> {
+pub(super) struct Builder<'a, 'c> {
     source: &'a Source<'a>,
     context: &'a mut Context<'c>,
     model: &'a Model,
@@ -212,7 +226,11 @@ struct Builder<'a, 'c> {
 }
 
 impl<'a, 'c> Builder<'a, 'c> {
-    fn new(source: &'a Source<'a>, context: &'a mut Context<'c>, model: &'a Model) -> Self {
+    pub(super) fn new(
+        source: &'a Source<'a>,
+        context: &'a mut Context<'c>,
+        model: &'a Model,
+    ) -> Self {
         let slack = slack(context);
         Builder {
             source,
@@ -226,7 +244,7 @@ impl<'a, 'c> Builder<'a, 'c> {
         }
     }
 
-    fn finish(self) -> Trees {
+    pub(super) fn finish(self) -> Trees {
         Trees {
             nodes: self.nodes,
             starts: self.starts,
@@ -257,17 +275,22 @@ impl<'a, 'c> Builder<'a, 'c> {
         })
     }
 
-    /// A tree of this host alone: the split stands in the node itself, and is compared without slack.
-    fn add_whole(&mut self, index: usize, tree: &DecisionTreeModelParam) -> Result<(), Refusal> {
+    /// A tree of this party alone.
+    pub(super) fn add_whole(
+        &mut self,
+        index: usize,
+        tree: &DecisionTreeModelParam,
+        rule: WholeTrees,
+    ) -> Result<(), Refusal> {
         self.add_nodes(index, tree, |builder, position, node| {
             if !node.bid.is_finite() {
                 return Err(builder.refuse(index, format!("has the split {}", node.bid)));
             }
             let slot = builder.slot(index, node)?;
-            let missing_left = node.missing_dir != 1;
+            let missing_left = (rule.missing_left)(node.missing_dir);
             builder.with_children(index, tree, position, node, |left, right| Node::Own {
                 slot,
-                threshold: node.bid,
+                threshold: node.bid + rule.slack,
                 missing_left,
                 left,
                 right,

@@ -10,11 +10,13 @@ use crate::{Cell, Row, symbols::Column};
 
 mod build;
 mod guest;
+mod homo;
 mod host;
 mod score;
 
 pub(crate) use build::{build_guest, build_host};
 pub(crate) use guest::Walk;
+pub(crate) use homo::build as build_homo;
 
 /// FATE's `consts.FLOAT_ZERO`: the slack of a split, and what counts as zero in a sparse row.
 pub(crate) const FLOAT_ZERO: f64 = 1e-8;

@@ -9,7 +9,8 @@ use super::{Node, Trees};
 use crate::{
     Refusal, Score,
     component::{Context, Source, linear::sigmoid},
-    merge::first_largest,
+    dsl::FateVersion,
+    merge::{first_largest, softmax},
 };
 
 /// What every leaf adds, learning rate included: `width` numbers by node position.
@@ -74,8 +75,9 @@ fn check_leaf(source: &Source<'_>, weights: &[f64], width: usize) -> Result<(), 
 /// How the sums of the leaves become a score.
 #[derive(Debug)]
 pub(super) enum Scoring {
-    /// Sigmoid of the sum; the initial score of binary models is always 0 in FATE and never added.
-    Binary,
+    /// Sigmoid of the sum. The initial score of a binary model is always 0 in FATE; Java never adds it, so it is added
+    /// to homogeneous ones only, which Java does not have (contract 02 F13).
+    Binary { init: f64 },
     /// Tree `t` adds to class `t % dim`; softmax. The label is that of the largest probability offline, of the largest
     /// sum in Java: sums that differ in their last digit have equal probabilities.
     Classes {
@@ -121,7 +123,7 @@ impl Scoring {
             2 if multi_output && !context.java() => {
                 Err(source.refuse("multi-output leaves of a binary model are not defined"))
             }
-            2 => Ok(Scoring::Binary),
+            2 => Ok(Scoring::Binary { init: 0.0 }),
             ..=1 => Self::regression(source, context, meta, param),
             _ if multi_output && !context.java() => {
                 let (init, classes) = (param.init_score.clone(), classes());
@@ -167,7 +169,8 @@ impl Scoring {
             .as_ref()
             .map_or("", |objective| objective.objective.as_str());
         let exponential = match objective {
-            "tweedie" => true,
+            // Up to 1.9 FATE itself answered the linear sum (boosting.py `score_to_predict_result`).
+            "tweedie" => context.version() >= FateVersion(1, 10, 0),
             "" | "lse" | "lae" | "huber" | "log_cosh" | "fair" => false,
             _ if context.java() => false,
             other => {
@@ -198,7 +201,7 @@ impl Scoring {
 
     pub(super) fn kind(&self) -> String {
         match self {
-            Scoring::Binary => "binary".to_owned(),
+            Scoring::Binary { .. } => "binary".to_owned(),
             Scoring::Classes { classes, .. } => format!("of {} classes", classes.len()),
             Scoring::MultiOutput { classes, .. } => {
                 format!("of {} classes, multi-output", classes.len())
@@ -220,7 +223,7 @@ impl Scoring {
                 .fold(start, |sum, &leaf| sum + leaves.at(leaf)[0])
         };
         match self {
-            Scoring::Binary => finite(sigmoid(sum(0.0))).map(Score::one),
+            Scoring::Binary { init } => finite(sigmoid(sum(*init))).map(Score::one),
             Scoring::Regression { init, exponential } => {
                 let value = sum(*init);
                 finite(if *exponential { value.exp() } else { value }).map(Score::one)
@@ -235,7 +238,9 @@ impl Scoring {
                     sums[tree % init.len()] += leaves.at(leaf)[0];
                 }
                 add_initial(&mut sums, init);
-                let probabilities = softmax(&sums)?;
+                let mut probabilities = sums.clone();
+                softmax(&mut probabilities);
+                all_finite(&probabilities)?;
                 let ranks = if *java { &sums } else { &probabilities };
                 let best = first_largest(ranks);
                 Ok(Score::labelled(probabilities, classes, best))
@@ -248,7 +253,9 @@ impl Scoring {
                         .for_each(|(sum, weight)| *sum += weight);
                 }
                 add_initial(&mut sums, init);
-                Ok(Score::classes(softmax(&sums)?, classes))
+                softmax(&mut sums);
+                all_finite(&sums)?;
+                Ok(Score::classes(sums, classes))
             }
         }
     }
@@ -260,14 +267,10 @@ fn add_initial(sums: &mut [f64], init: &[f64]) {
         .for_each(|(sum, init)| *sum += init);
 }
 
-/// `exp(z_i - max)` over their sum, added in class order.
-fn softmax(sums: &[f64]) -> Result<Vec<f64>, Fault> {
-    let max = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut shares: Vec<f64> = sums.iter().map(|sum| (sum - max).exp()).collect();
-    let total: f64 = shares.iter().sum();
-    shares.iter_mut().for_each(|share| *share /= total);
-    finite(total)?;
-    Ok(shares)
+fn all_finite(values: &[f64]) -> Result<(), Fault> {
+    values
+        .iter()
+        .try_for_each(|value| finite(*value).map(|_| ()))
 }
 
 fn finite(value: f64) -> Result<f64, Fault> {
