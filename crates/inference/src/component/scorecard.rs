@@ -113,7 +113,7 @@ impl<'a> Settings<'a> {
 fn place_of(conf: &Value, role: &str, party_id: &str) -> usize {
     let is_ours = |id: &Value| match id {
         Value::String(id) => id == party_id,
-        id => id.to_string() == party_id,
+        id => id.as_u64().map(|id| id.to_string()).as_deref() == Some(party_id),
     };
     conf.get("role")
         .and_then(|roles| roles.get(role))
@@ -163,7 +163,7 @@ impl Scorecard {
     }
 
     fn credit(&self, probability: f64) -> f64 {
-        let credit = if probability >= 0.0 && probability <= FLOAT_ZERO {
+        let credit = if (0.0..=FLOAT_ZERO).contains(&probability) {
             self.upper
         } else if probability > 0.0 && (probability - 1.0).abs() <= FLOAT_ZERO {
             self.lower

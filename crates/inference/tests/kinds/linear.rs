@@ -182,3 +182,30 @@ fn one_vs_rest_over_three_hosts() {
     let sums = [1.0 + 0.5 + 2.0, 0.5 + 1.0 - 1.0 + 0.0625, -1.0 - 0.5 + 1.5];
     assert_answer(&plans.answer(&rows), &sums.map(sigmoid), Some("12"));
 }
+
+/// SSHE with weights revealed to each party is a linear regression like any other.
+#[test]
+fn sshe_linear_regression_over_two_hosts() {
+    let party = |class: &'static str, weight: f64, intercept: f64| {
+        let meta = LinRModelMeta {
+            reveal_strategy: "respectively".to_owned(),
+            ..Default::default()
+        };
+        let param = LinRModelParam {
+            weight: [("x".to_owned(), weight)].into(),
+            header: header(&["x"]),
+            intercept,
+            ..Default::default()
+        };
+        let name = "hetero_sshe_linr_0";
+        vec![Component::new(name, class, &meta, &param)]
+    };
+    let parties = [
+        party("HeteroLinRGuest", 2.0, 0.5),
+        party("HeteroLinRHost", -1.0, 0.0),
+        party("HeteroLinRHost", 0.25, 0.0),
+    ];
+    let plans = compile_all(&version("1.8.0"), &parties, FATE).unwrap();
+    let answer = plans.answer(&[json!({"x": 3}), json!({"x": 4}), json!({"x": -2})]);
+    assert_answer(&answer, &[6.0 + 0.5 - 4.0 - 0.5], None);
+}
