@@ -346,8 +346,6 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
         "FTLHost",
         Class::Unservable("transfer learning needs a neural network runtime"),
     ),
-    ("HeteroSBTFeatureTransformerGuest", LEAF_ENCODING),
-    ("HeteroSBTFeatureTransformerHost", LEAF_ENCODING),
     ("HeteroMFGuest", RECOMMENDATION),
     ("HeteroMFHost", RECOMMENDATION),
     ("HeteroSVDGuest", RECOMMENDATION),
@@ -357,10 +355,6 @@ pub(crate) const CLASSES: &[(&str, Class)] = &[
     ("HeteroGMFGuest", RECOMMENDATION),
     ("HeteroGMFHost", RECOMMENDATION),
 ];
-
-const LEAF_ENCODING: Class = Class::Unservable(
-    "it makes features of the leaves that all parties reach together, and what follows works on those",
-);
 
 const RECOMMENDATION: Class = Class::Unservable(
     "it scores pairs of users and items by ids that it has seen, not rows of features",
