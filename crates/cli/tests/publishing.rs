@@ -9,7 +9,10 @@ mod process;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::Duration;
 
+use fate_registry::{Instance, Login, Offer, Registry, ZooKeeperSettings};
+use fate_testkit::ZooKeeper;
 use pair::Pair;
 use process::{golden, run, stderr, stdout};
 use serde_json::{Value, json};
@@ -172,6 +175,108 @@ fn servings_of_fate_flows_configuration() {
     fs::write(&yaml, servings).unwrap();
     succeed(&["bind", "-c", &bind, "--flow-conf", yaml.to_str().unwrap()]);
     pair.assert_scores("lr-test", 10);
+}
+
+/// What a serving has in ZooKeeper, as the registry writes it.
+async fn registered(zookeeper: &str, serving: &str, login: Option<(&str, &str)>) -> Registry {
+    let port = serving.rsplit_once(':').unwrap().1.parse().unwrap();
+    let settings = ZooKeeperSettings {
+        instance: Some(Instance {
+            host: "127.0.0.1".to_owned(),
+            port,
+        }),
+        login: login.map(|(user, password)| Login {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        }),
+        ..ZooKeeperSettings::new(zookeeper.parse().unwrap(), "serving")
+    };
+    let registry = Registry::open(settings);
+    let offers = ["publishLoad", "publishBind"]
+        .map(|service| Offer::grpc("serving", "online", service).unwrap());
+    let revision = registry.announce(offers.into());
+    let patience = Duration::from_secs(60);
+    assert!(
+        registry.settled(revision, patience).await,
+        "{:?}",
+        registry.state()
+    );
+    registry
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servings_of_zookeeper_with_and_without_acl() {
+    let pair = Pair::start("lr_plain");
+    let models = golden("lr_plain");
+    let models = models.to_str().unwrap();
+    let load = pair.job("load.json", json!({}));
+    for (number, login) in [None, Some(("fate_dev", "geheim"))].into_iter().enumerate() {
+        let Some(zookeeper) = ZooKeeper::start() else {
+            return;
+        };
+        let address = zookeeper.address();
+        let _guest = registered(&address, &pair.guest.grpc, login).await;
+        let host = registered(&address, &pair.host.grpc, login).await;
+        let conf = |login: Option<(&str, &str)>| {
+            let (user, password) = login.unwrap_or_default();
+            let path = pair.path("base_conf.yaml");
+            let text = format!(
+                "use_registry: true\nzookeeper:\n  hosts:\n    - {address}\n  use_acl: {}\n  user: {user}\n  password: {password}\n",
+                login.is_some()
+            );
+            fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let base_conf = conf(login);
+        let text = succeed(&[
+            "load",
+            "-c",
+            &load,
+            "--models",
+            models,
+            "--flow-conf",
+            &base_conf,
+        ]);
+        assert_eq!(
+            text.matches("  loaded  ").count(),
+            4,
+            "both parties at both servings: {text}"
+        );
+        // Now the guest's serving alone is registered.
+        host.close(Duration::from_secs(10)).await;
+        let service_id = format!("lr-{number}");
+        let bind = pair.job(
+            "bind.json",
+            json!({"service_id": service_id, "servings": []}),
+        );
+        let text = succeed(&["bind", "-c", &bind, "--flow-conf", &base_conf]);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        pair.assert_scores(&service_id, 5);
+
+        if login.is_some() {
+            for wrong in [None, Some(("fate_dev", "falsch"))] {
+                let output = run(&["models", "--flow-conf", &conf(wrong)]);
+                let (code, text) = code_and_text(&output);
+                assert_eq!(code, Some(1), "{text}");
+                assert!(text.contains("cannot be read"), "{text}");
+                assert!(
+                    !text.contains("falsch") && !text.contains("geheim"),
+                    "{text}"
+                );
+            }
+        }
+    }
+    let nobody = pair.path("nobody.yaml");
+    fs::write(
+        &nobody,
+        "use_registry: true\nzookeeper: {hosts: ['127.0.0.1:1']}\n",
+    )
+    .unwrap();
+    let nobody = nobody.to_str().unwrap();
+    let output = run(&["models", "--flow-conf", nobody, "--timeout", "5"]);
+    let (code, text) = code_and_text(&output);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("ZooKeeper at 127.0.0.1:1"), "{text}");
 }
 
 #[test]
