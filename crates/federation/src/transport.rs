@@ -10,6 +10,9 @@ pub enum CallError {
     /// Neither a proxy nor an address of the party is known.
     #[error("no route")]
     NoRoute,
+    /// Proxies are found through the registry, which knows none.
+    #[error("no proxy is registered")]
+    NoRegisteredProxy,
     /// The deadline passed.
     #[error("no answer in time")]
     Timeout,

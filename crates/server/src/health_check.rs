@@ -2,14 +2,21 @@
 
 use fate_edge::health_check::{Record, Report, Status, connect, memory};
 
+use fate_registry::Registry;
+
 use crate::config::Config;
 
 /// Checks memory, FATE-Flow and models.
-pub(crate) async fn check(config: &Config, has_models: bool) -> Report {
+pub(crate) async fn check(
+    config: &Config,
+    registry: Option<&Registry>,
+    has_models: bool,
+) -> Report {
     let mut records: Vec<Record> = memory().into_iter().collect();
     if let Some(url) = &config.transfer_url {
         records.push(fate_flow_record(url).await);
     }
+    records.extend(registry.map(registered_fate_flow));
     records.push(model_record(has_models));
     Report { records }
 }
@@ -25,6 +32,22 @@ async fn fate_flow_record(url: &str) -> Record {
     Record {
         check_item_name: "check default fateflow config",
         msg,
+        health_check_status: status,
+    }
+}
+
+/// Java finds the leaf of FATE-Flow 1.4 only; here the addresses of single models, which later ones write, count as well.
+fn registered_fate_flow(registry: &Registry) -> Record {
+    let snapshot = registry.snapshot();
+    let known = snapshot.service("flow", "online", "transfer");
+    let (msg, status) = if known.is_some_and(|known| !known.texts.is_empty()) {
+        ("fateflow is found in zookeeper", Status::Ok)
+    } else {
+        ("fateflow is not found in zookeeper ", Status::Warn)
+    };
+    Record {
+        check_item_name: "check fateflow in zookeeper",
+        msg: msg.to_owned(),
         health_check_status: status,
     }
 }

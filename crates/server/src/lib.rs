@@ -20,6 +20,7 @@ mod http;
 mod lifecycle;
 mod node;
 mod peer;
+mod registration;
 mod transport;
 
 pub use config::{Config, ConfigError};

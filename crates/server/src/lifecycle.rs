@@ -1,7 +1,7 @@
 //! Start, drain, stop (contract 01 §11, with the port opened last).
 //!
-//! Start: restore the models, try each once, bind the ports, serve, report SERVING. Drain: report NOT_SERVING, answer
-//! new calls 111, wait for the calls in flight, close the ports.
+//! Start: restore the models, try each once, bind the ports, serve, report SERVING, register. Drain: report NOT_SERVING,
+//! leave the registry, answer new calls 111, wait for the calls in flight, close the ports.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -30,7 +30,8 @@ use crate::features;
 use crate::flow_rules::FlowRules;
 use crate::gates::Gates;
 use crate::node::Node;
-use crate::transport::StaticRoutes;
+use crate::registration::{self, Registration};
+use crate::transport::Routes;
 use crate::{grpc, http};
 
 /// After the last call is answered, connections get this long to take the answer and close.
@@ -114,8 +115,16 @@ impl Server {
             Some(port) => Some(bind("HTTP", &config, port).await?),
             None => None,
         };
-        let node = Arc::new(assemble(config, embedding, models, flow, grpc.1.port())?);
-        serve(node, grpc, http).await
+        let port = grpc.1.port();
+        let registration = match &config.registry {
+            Some(registry) => {
+                let address = SocketAddr::new(config.bind, port);
+                Some(registration::open(registry, address, models.clone()).await)
+            }
+            None => None,
+        };
+        let node = assemble(config, embedding, models, registration, flow, port)?;
+        serve(Arc::new(node), grpc, http).await
     }
 }
 
@@ -134,6 +143,9 @@ impl RunningServer {
     /// Stops taking calls, waits for those in flight up to `serving.drain.timeout`, closes the ports.
     pub async fn drain(mut self) {
         self.health.set_serving(false).await;
+        if let Some(registration) = &self.node.registration {
+            registration.close().await;
+        }
         self.node.gates.close();
         let grace = self.node.config.drain_timeout;
         if !self.node.gates.drained(grace).await {
@@ -242,10 +254,14 @@ fn assemble(
     config: Config,
     embedding: Embedding,
     models: Models,
+    registration: Option<Arc<Registration>>,
     flow: Arc<FlowControl>,
     grpc_port: u16,
 ) -> Result<Node, StartError> {
-    let routes = StaticRoutes::new(&config.federation_hosts, config.proxy.as_ref())
+    let finds_proxies = config.registry.as_ref().is_some_and(|one| one.routes);
+    let registered = registration.as_ref().filter(|_| finds_proxies);
+    let registry = registered.map(|one| one.registry.clone());
+    let routes = Routes::new(&config.federation_hosts, registry, config.proxy.as_ref())
         .map_err(StartError::Setup)?;
     let transport: Arc<dyn HostTransport> = Arc::new(routes);
     let admission: Arc<dyn Admission> = Arc::new(FlowRules(Arc::clone(&flow)));
@@ -279,6 +295,7 @@ fn assemble(
     Ok(Node {
         grpc_port,
         models,
+        registration,
         guest,
         host,
         flow,
@@ -312,6 +329,9 @@ async fn serve(
     });
     tasks.spawn(sample_every_second(Arc::clone(&node), stop.clone()));
     health.set_serving(true).await;
+    if let Some(registration) = &node.registration {
+        tasks.spawn(Arc::clone(registration).keep_announcing(stop.clone()));
+    }
     tracing::info!(%grpc_addr, ?http_addr, "serving-server takes calls");
     Ok(RunningServer {
         grpc_addr,

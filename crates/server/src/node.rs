@@ -20,6 +20,7 @@ use fate_proto::proxy::{Data, Packet};
 
 use crate::config::Config;
 use crate::gates::Gates;
+use crate::registration::Registration;
 
 /// Everything a running server consists of, apart from its listeners.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) grpc_port: u16,
     pub(crate) models: Models,
+    /// Where this server is registered and finds others; none for static routing.
+    pub(crate) registration: Option<Arc<Registration>>,
     pub(crate) guest: Guest,
     pub(crate) host: Host,
     pub(crate) flow: Arc<FlowControl>,

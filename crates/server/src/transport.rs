@@ -1,22 +1,78 @@
-//! The way to the hosts over gRPC: through one proxy, or directly by party id.
+//! The way to the hosts over gRPC: directly by party id, through a proxy that the registry knows, or through the
+//! configured one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use fate_edge::channel::{MAX_MESSAGE_BYTES, innermost, is_timeout, lazy_channel, status_name};
 use fate_edge::config::Address;
 use fate_federation::{CallError, HostTransport};
 use fate_proto::proxy::Packet;
 use fate_proto::proxy::data_transfer_service_client::DataTransferServiceClient;
+use fate_registry::Registry;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-/// Where packets for a party go. Built once; one connection per address.
+/// Where packets for a party go. One connection per address.
 #[derive(Debug)]
-pub(crate) struct StaticRoutes {
+pub(crate) struct Routes {
     hosts: BTreeMap<String, Link>,
+    registry: Option<RegisteredProxies>,
     proxy: Option<Link>,
+}
+
+/// Connections to the proxies that the registry knows; one is drawn for every call.
+#[derive(Debug)]
+struct RegisteredProxies {
+    registry: Registry,
+    links: Mutex<HashMap<String, Link>>,
+}
+
+/// A party has a handful of proxies; addresses that were left are forgotten when there are more.
+const MAX_LINKS: usize = 64;
+
+impl RegisteredProxies {
+    fn link(&self) -> Option<Link> {
+        let provider = self.registry.resolve("proxy", "online", "unaryCall")?;
+        let authority = provider.authority();
+        let mut links = self.links.lock();
+        if let Some(known) = links.get(&authority) {
+            return Some(known.clone());
+        }
+        let address: Result<Address, String> =
+            authority.parse().map_err(|_| "no host:port".to_owned());
+        match address.and_then(|address| Link::to(&address)) {
+            Ok(link) => {
+                if links.len() >= MAX_LINKS {
+                    links.clear();
+                }
+                links.insert(authority, link.clone());
+                Some(link)
+            }
+            Err(cause) => {
+                tracing::warn!(
+                    authority,
+                    cause,
+                    "the registered address of a proxy is not usable"
+                );
+                None
+            }
+        }
+    }
+
+    /// The only address, if there is but one.
+    fn address(&self) -> Option<String> {
+        let snapshot = self.registry.snapshot();
+        match snapshot
+            .service("proxy", "online", "unaryCall")?
+            .providers()
+        {
+            [only] => Some(only.authority()),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -25,10 +81,12 @@ struct Link {
     client: DataTransferServiceClient<Channel>,
 }
 
-impl StaticRoutes {
-    /// Parties in `hosts` are reached directly, all others through `proxy`.
+impl Routes {
+    /// Parties in `hosts` are reached directly, all others through a proxy of the registry, or `proxy` when it knows
+    /// none.
     pub(crate) fn new(
         hosts: &BTreeMap<String, Address>,
+        registry: Option<Registry>,
         proxy: Option<&Address>,
     ) -> Result<Self, String> {
         let hosts = hosts
@@ -37,16 +95,26 @@ impl StaticRoutes {
             .collect::<Result<_, String>>()?;
         Ok(Self {
             hosts,
+            registry: registry.map(|registry| RegisteredProxies {
+                registry,
+                links: Mutex::default(),
+            }),
             proxy: proxy.map(Link::to).transpose()?,
         })
     }
 
-    fn link(&self, party_id: &str) -> Option<&Link> {
-        self.hosts.get(party_id).or(self.proxy.as_ref())
+    fn link(&self, party_id: &str) -> Result<Link, CallError> {
+        let direct = self.hosts.get(party_id).cloned();
+        let registered = || self.registry.as_ref()?.link();
+        let found = direct.or_else(registered).or_else(|| self.proxy.clone());
+        found.ok_or(match self.registry {
+            Some(_) => CallError::NoRegisteredProxy,
+            None => CallError::NoRoute,
+        })
     }
 }
 
-impl HostTransport for StaticRoutes {
+impl HostTransport for Routes {
     fn call<'a>(
         &'a self,
         party_id: &'a str,
@@ -54,16 +122,16 @@ impl HostTransport for StaticRoutes {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Packet, CallError>> {
         let link = self.link(party_id);
-        Box::pin(async move {
-            match link {
-                Some(link) => link.call(packet, deadline).await,
-                None => Err(CallError::NoRoute),
-            }
-        })
+        Box::pin(async move { link?.call(packet, deadline).await })
     }
 
     fn address(&self, party_id: &str) -> Option<String> {
-        Some(self.link(party_id)?.address.to_string())
+        let configured = |link: &Link| link.address.to_string();
+        let direct = self.hosts.get(party_id).map(configured);
+        let registered = || self.registry.as_ref()?.address();
+        direct
+            .or_else(registered)
+            .or_else(|| self.proxy.as_ref().map(configured))
     }
 }
 
@@ -103,16 +171,16 @@ mod tests {
 
     use super::*;
 
-    fn routes(hosts: &[(&str, String)], proxy: Option<String>) -> StaticRoutes {
+    fn routes(hosts: &[(&str, String)], proxy: Option<String>) -> Routes {
         let hosts = hosts
             .iter()
             .map(|(party, address)| ((*party).to_owned(), address.parse().unwrap()))
             .collect();
         let proxy: Option<Address> = proxy.map(|address| address.parse().unwrap());
-        StaticRoutes::new(&hosts, proxy.as_ref()).unwrap()
+        Routes::new(&hosts, None, proxy.as_ref()).unwrap()
     }
 
-    async fn error(routes: &StaticRoutes, party: &str, limit: Duration) -> CallError {
+    async fn error(routes: &Routes, party: &str, limit: Duration) -> CallError {
         let deadline = Instant::now() + limit;
         routes
             .call(party, Packet::default(), deadline)

@@ -71,6 +71,14 @@ impl Values {
         }
     }
 
+    /// Of a secret. It must not reach a log or an answer.
+    pub fn secret(&self, key: &str) -> Option<String> {
+        match self.get(key) {
+            Some(Value::Secret(text)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
     /// Of a flag; unset is false.
     pub fn flag(&self, key: &str) -> bool {
         matches!(self.get(key), Some(Value::Flag(true)))

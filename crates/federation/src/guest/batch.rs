@@ -23,7 +23,6 @@ use crate::java_json::{self, write_text};
 use crate::packet::{self, BATCH_COMMAND, Envelope};
 use crate::reply::{self, Broken, HostReplyRow};
 use crate::request::{self, GuestRequest, GuestRow};
-use crate::transport::CallError;
 use crate::watch::{Inquiry, Watch};
 
 pub(super) const SERVICE: &str = "batchInference";
@@ -206,8 +205,8 @@ fn invalid(cause: &Fault) -> Fault {
 
 fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
     let party_id = silent.party_id;
-    if silent.cause == CallError::NoRoute {
-        return no_route(party_id);
+    if let Some(fault) = no_route(silent) {
+        return fault;
     }
     let cause = silent.text(guest.settings.batch_timeout);
     tracing::warn!(party_id, cause, "a host did not answer a batch");

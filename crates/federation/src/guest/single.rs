@@ -102,8 +102,8 @@ pub(super) fn write_question(inquiry: Inquiry, body: &mut Vec<u8>) {
 
 fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
     let party_id = silent.party_id;
-    if silent.cause == CallError::NoRoute {
-        return no_route(party_id);
+    if let Some(fault) = no_route(silent) {
+        return fault;
     }
     let cause = silent.text(guest.settings.single_timeout);
     Fault::new(
@@ -112,11 +112,17 @@ fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
     )
 }
 
-pub(super) fn no_route(party_id: &str) -> Fault {
-    let text = format!(
-        "address is error in config file: neither proxy nor federation.hosts leads to host {party_id}"
-    );
-    Fault::new(ReturnCode::ROUTER, text)
+/// 106 for a party that cannot be called at all, in Java's words where it has some (contract 01 §4).
+pub(super) fn no_route(silent: &Silent<'_>) -> Option<Fault> {
+    let party_id = silent.party_id;
+    let text = match silent.cause {
+        CallError::NoRoute => format!(
+            "address is error in config file: neither proxy nor federation.hosts leads to host {party_id}"
+        ),
+        CallError::NoRegisteredProxy => "serving-proxy address is not found in zk".to_owned(),
+        _ => return None,
+    };
+    Some(Fault::new(ReturnCode::ROUTER, text))
 }
 
 /// Java's text for no parts at all, and whose answer was none.

@@ -2,8 +2,6 @@
 
 use fate_edge::config::{ANY_INT, COUNT, Fallback, Key, Kind, MILLIS, Treatment, honoured, key};
 
-const NO_REGISTRY: Treatment =
-    Treatment::Ignored("this version has no service registry; routing is static");
 const NO_RESULT_CACHE: Treatment =
     Treatment::Ignored("this version has no cache of remote results");
 const NO_THREAD_POOL: Treatment = Treatment::Ignored(
@@ -22,6 +20,9 @@ use Fallback::{Is, Processors, Unset};
 pub(super) const OURS: &[&str] = &[
     "listen.address",
     "federation.hosts",
+    "zk.session.timeout",
+    "register.ip",
+    "registry.cache.path",
     "serving.max.inflight",
     "serving.max.message.bytes",
     "serving.max.body.bytes",
@@ -98,12 +99,15 @@ pub const KEYS: &[Key] = &[
     honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),
 
     // Registry.
-    key("useRegister", Kind::Flag, Is("true"), NO_REGISTRY, "register in ZooKeeper"),
-    key("useZkRouter", Kind::Flag, Is("true"), NO_REGISTRY, "find the proxy through ZooKeeper"),
-    key("zk.url", Kind::Text, Unset, NO_REGISTRY, "ZooKeeper addresses"),
-    key("acl.enable", Kind::Flag, Is("false"), NO_REGISTRY, "ZooKeeper digest ACL"),
-    key("acl.username", Kind::Text, Unset, NO_REGISTRY, "ZooKeeper user"),
-    key("acl.password", Kind::Secret, Unset, NO_REGISTRY, "ZooKeeper password"),
+    honoured("useRegister", Kind::Flag, Is("true"), "register in ZooKeeper, when zk.url is set"),
+    honoured("useZkRouter", Kind::Flag, Is("true"), "find the proxy through ZooKeeper, when useRegister and zk.url are set"),
+    honoured("zk.url", Kind::Text, Unset, "host:port,… of the ZooKeeper servers"),
+    honoured("zk.session.timeout", Kind::Number { min: 1000, max: 600_000 }, Is("20000"), "ms after which ZooKeeper forgets a server that is silent"),
+    honoured("acl.enable", Kind::Flag, Is("false"), "log in to ZooKeeper and close every node that is created"),
+    honoured("acl.username", Kind::Text, Unset, "ZooKeeper user"),
+    honoured("acl.password", Kind::Secret, Unset, "ZooKeeper password"),
+    honoured("register.ip", Kind::Text, Unset, "address that peers are told; unset: that of the host name, else of an interface"),
+    honoured("registry.cache.path", Kind::Text, Unset, "directory of the last known providers and the weights; unset: ~/.fate"),
 
     // Cache of remote results.
     key("remoteModelInferenceResultCacheSwitch", Kind::Flag, Is("false"), NO_RESULT_CACHE, "cache hosts' results"),

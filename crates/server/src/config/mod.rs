@@ -5,6 +5,7 @@
 
 mod keys;
 mod notes;
+mod registry;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ pub use fate_edge::config::{
     Address, ConfigError, Fallback, Key, Kind, Level, Note, Problem, Treatment, Value,
 };
 pub use keys::KEYS;
+pub use registry::RegistryConfig;
 
 /// The interface version announced in packets and `listProps`, the one of FATE-Serving 2.1.7.
 pub const CURRENT_VERSION: i64 = 216;
@@ -46,6 +48,8 @@ pub struct Config {
     pub service_role_name: String,
     /// The serving-proxy.
     pub proxy: Option<Address>,
+    /// The service registry, if there is one.
+    pub registry: Option<RegistryConfig>,
     /// Hosts reached directly, by party id.
     pub federation_hosts: BTreeMap<String, Address>,
     /// Deadline of a single inference's host calls.
@@ -123,6 +127,7 @@ impl Config {
         let mut problems = Vec::new();
         let values = Values::read(KEYS, entries, &mut problems);
         problems.extend(one_port_twice(&values, entries, PORTS));
+        let registry = registry::read(entries, &values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError {
                 origin: origin.to_owned(),
@@ -131,6 +136,7 @@ impl Config {
         }
         let notes = notes::notes(entries, &values);
         let mut config = Self::from_values(values, notes);
+        config.registry = registry;
         config.notes.extend(notes::about_sources(&config, entries));
         Ok(config)
     }
@@ -151,6 +157,7 @@ impl Config {
             drain_timeout: values.duration("serving.drain.timeout"),
             service_role_name: values.text("serviceRoleName").unwrap_or_default(),
             proxy: values.address("proxy"),
+            registry: None,
             federation_hosts: values.hosts("federation.hosts"),
             single_timeout: values.duration("single.inference.rpc.timeout"),
             batch_timeout: values.duration("batch.inference.rpc.timeout"),

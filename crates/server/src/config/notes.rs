@@ -2,8 +2,8 @@
 
 use fate_edge::config::{Entry, Level, Note, Values, about_entry, line_of};
 
-use super::Config;
 use super::keys::KEYS;
+use super::{Config, registry};
 use crate::features;
 
 pub(super) fn notes(entries: &[Entry], values: &Values) -> Vec<Note> {
@@ -11,7 +11,7 @@ pub(super) fn notes(entries: &[Entry], values: &Values) -> Vec<Note> {
         .iter()
         .filter_map(|entry| about_entry(KEYS, entry))
         .collect();
-    notes.extend(about_registry(entries, values));
+    notes.extend(registry::notes(entries, values));
     notes.extend(about_routes(values));
     notes
 }
@@ -39,31 +39,11 @@ fn is_mock(source: &str) -> bool {
     source == "mock" || source.ends_with(".MockAdapter") || source.ends_with(".MockBatchAdapter")
 }
 
-/// Java registers in ZooKeeper unless told not to; this version never does and must say so.
-fn about_registry(entries: &[Entry], values: &Values) -> Option<Note> {
-    let asked = ["useRegister", "useZkRouter"]
-        .into_iter()
-        .filter(|key| values.flag(key) && entries.iter().any(|entry| entry.key == *key))
-        .collect::<Vec<_>>();
-    if asked.is_empty() {
-        return None;
-    }
-    Some(Note {
-        level: Level::Warning,
-        line: entries
-            .iter()
-            .find(|entry| asked.contains(&entry.key.as_str()))
-            .and_then(|entry| entry.line),
-        text: format!(
-            "{} asks for the ZooKeeper registry, which is not available in this version; \
-             hosts are reached by proxy= or federation.hosts=, and this server is not registered",
-            asked.join(" and ")
-        ),
-    })
-}
-
 fn about_routes(values: &Values) -> Option<Note> {
-    (values.get("proxy").is_none() && values.get("federation.hosts").is_none()).then(|| Note {
+    let has_registry = values.flag("useRegister") && values.get("zk.url").is_some();
+    let may_route = has_registry && values.flag("useZkRouter");
+    let is_static = values.get("proxy").is_some() || values.get("federation.hosts").is_some();
+    (!may_route && !is_static).then(|| Note {
         level: Level::Info,
         line: None,
         text: "neither proxy nor federation.hosts is set: guest models that need hosts answer 106"

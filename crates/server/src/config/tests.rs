@@ -134,8 +134,11 @@ fn the_shipped_file_is_read_without_a_warning() {
         Some("http://127.0.0.1:9380/v1/model/transfer")
     );
     assert_eq!(notes_of(&config, Level::Warning), Vec::<&str>::new());
-    let ignored = notes_of(&config, Level::Info);
-    assert!(ignored[0].starts_with("zk.url is ignored"), "{ignored:?}");
+    let registry = config.registry.unwrap();
+    assert_eq!(
+        registry.addresses.to_string(),
+        "localhost:2181,localhost:2182,localhost:2183"
+    );
 }
 
 #[test]
@@ -262,15 +265,53 @@ fn unknown_keys_are_warned_of_with_the_nearest_known_one() {
 }
 
 #[test]
-fn asking_for_the_registry_is_warned_of_only_when_it_is_written() {
+fn a_registry_needs_its_address() {
     let silent = read("").unwrap();
-    assert!(notes_of(&silent, Level::Warning).is_empty());
+    assert!(silent.registry.is_none() && notes_of(&silent, Level::Warning).is_empty());
     let asked = read("useRegister=true\nuseZkRouter=false\n").unwrap();
     let warnings = notes_of(&asked, Level::Warning);
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].starts_with("useRegister asks for the ZooKeeper registry"));
-    let declined = read("useRegister=false\nuseZkRouter=false\n").unwrap();
-    assert!(notes_of(&declined, Level::Warning).is_empty());
+    assert!(warnings[0].starts_with("useRegister asks for the ZooKeeper registry, but zk.url"));
+    assert!(asked.registry.is_none());
+    assert!(
+        read("useRegister=false\nzk.url=h:2181\n")
+            .unwrap()
+            .registry
+            .is_none()
+    );
+}
+
+#[test]
+fn the_registrys_keys() {
+    let plain = read("zk.url= h1:2181, h2:2181/x\n")
+        .unwrap()
+        .registry
+        .unwrap();
+    assert_eq!(plain.addresses.to_string(), "h1:2181,h2:2181");
+    assert!(plain.routes && plain.login.is_none() && plain.host.is_none());
+    assert_eq!(plain.session_timeout, Duration::from_secs(20));
+    assert!(plain.directory.ends_with(".fate"));
+    let text = "zk.url=h:1\nuseZkRouter=false\nacl.enable=true\nacl.username=fate\nacl.password=secret\nregister.ip=::1\nregistry.cache.path=/x\n";
+    let full = read(text).unwrap().registry.unwrap();
+    let login = full.login.unwrap();
+    assert_eq!(
+        (login.user.as_str(), login.password.as_str()),
+        ("fate", "secret")
+    );
+    assert_eq!((full.routes, full.host.as_deref()), (false, Some("::1")));
+    assert_eq!(full.directory, Path::new("/x"));
+    let incomplete = read("zk.url=h:1\nacl.enable=true\nacl.username=fate\n").unwrap();
+    assert!(notes_of(&incomplete, Level::Warning)[0].starts_with("acl.enable needs"));
+    assert!(incomplete.registry.unwrap().login.is_none());
+
+    let wrong = read("zk.url=nowhere\nregister.ip=http://x\n").unwrap_err();
+    let mut keys: Vec<(&str, Option<usize>)> = wrong
+        .problems
+        .iter()
+        .map(|one| (one.key.as_str(), one.line))
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(keys, [("register.ip", Some(2)), ("zk.url", Some(1))]);
 }
 
 #[test]
@@ -282,6 +323,7 @@ fn a_node_without_routes_is_told_so() {
         &read("federation.hosts=10000=127.0.0.1:8001").unwrap()
     ));
     assert!(!has_note(&read("proxy=127.0.0.1:8879").unwrap()));
+    assert!(!has_note(&read("zk.url=127.0.0.1:2181").unwrap()));
 }
 
 #[test]

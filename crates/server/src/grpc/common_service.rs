@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_edge::common_service::{failed, query_metrics, update_flow_rule, with_data};
+use fate_edge::common_service::{failed, query_metrics, update_flow_rule, with_data, with_message};
 use fate_edge::managed::ManagedEntry;
 use fate_proto::common_service::common_service_server::CommonService;
 use fate_proto::common_service::{
     CommonResponse, HealthCheckRequest, QueryJvmInfoRequest, QueryMetricRequest, QueryPropsRequest,
     UpdateConfigRequest, UpdateFlowRuleRequest, UpdateServiceRequest,
 };
+use fate_registry::Update;
 use tonic::{Request, Response, Status};
 
 use super::Edge;
@@ -54,13 +55,9 @@ impl CommonService for Edge {
         self.answer(entry("I_QUERY_JVM", "listJvmMem"), work).await
     }
 
-    async fn update_service(&self, _: Request<UpdateServiceRequest>) -> Answer {
-        let work = async {
-            Err(Fault::new(
-                ReturnCode::SYSTEM,
-                "there is no service registry in this version: weights and router modes cannot be changed",
-            ))
-        };
+    async fn update_service(&self, request: Request<UpdateServiceRequest>) -> Answer {
+        let request = request.into_inner();
+        let work = async { update_service(&self.node, &request) };
         self.answer(entry("I_UPDATE_SERVICE", "updateService"), work)
             .await
     }
@@ -90,6 +87,29 @@ impl Edge {
     }
 }
 
+/// Weight −1 leaves the weight; an omitted one is 0, as in Java (contract 03 §2.6). The version is not looked at.
+fn update_service(node: &Node, request: &UpdateServiceRequest) -> Result<CommonResponse, Fault> {
+    let system = |text: String| Fault::new(ReturnCode::SYSTEM, text);
+    let Some(registration) = &node.registration else {
+        let text = "this server is not registered: weights and router modes cannot be changed";
+        return Err(system(text.to_owned()));
+    };
+    let weight = Some(request.weight).filter(|&weight| weight != -1);
+    if weight.is_some_and(|weight| weight < 0) {
+        let text = format!("weight {} is negative", request.weight);
+        return Err(system(text));
+    }
+    let updated = registration
+        .registry
+        .update_service(&request.url, Some(&request.router_mode), weight)
+        .map_err(|error| system(error.to_string()))?;
+    match updated {
+        Update::NoChange => Ok(with_message("no change")),
+        Update::Replaced(_) => Ok(with_message("success")),
+        Update::NoNode => Err(Fault::new(ReturnCode::UNREGISTER, "no node")),
+    }
+}
+
 async fn health(node: &Node) -> Result<CommonResponse, Fault> {
     if !node.config.health_check {
         return Err(Fault::new(
@@ -98,5 +118,6 @@ async fn health(node: &Node) -> Result<CommonResponse, Fault> {
         ));
     }
     let has_models = node.models.snapshot().models().next().is_some();
-    with_data(&health_check::check(&node.config, has_models).await)
+    let registry = node.registration.as_ref().map(|one| &one.registry);
+    with_data(&health_check::check(&node.config, registry, has_models).await)
 }

@@ -89,7 +89,7 @@ impl ModelService for Edge {
     ) -> Result<Response<UnloadResponse>, Status> {
         let request = request.into_inner();
         let key = ModelKey::new(request.table_name, request.namespace);
-        let work = self.node.models.unload(&key);
+        let work = unload(&self.node, &key);
         let outcome = self.managed(entry("I_UNLOAD", "unload"), work).await;
         let (status_code, message) = status_of(outcome);
         Ok(Response::new(UnloadResponse {
@@ -104,7 +104,7 @@ impl ModelService for Edge {
     ) -> Result<Response<UnbindResponse>, Status> {
         let request = request.into_inner();
         let key = ModelKey::new(request.table_name, request.namespace);
-        let work = self.node.models.unbind(&key, &request.service_ids);
+        let work = unbind(&self.node, &key, &request.service_ids);
         let outcome = self.managed(entry("I_UNBIND", "unbind"), work).await;
         let (status_code, message) = status_of(outcome);
         Ok(Response::new(UnbindResponse {
@@ -181,6 +181,23 @@ fn status_of(outcome: Result<(), Fault>) -> (i32, String) {
         Ok(()) => (0, String::new()),
         Err(fault) => (fault.code.0, fault.message),
     }
+}
+
+/// The registry leads nobody to the model any more before it goes.
+async fn unload(node: &Node, key: &ModelKey) -> Result<(), Fault> {
+    let _leaving = match &node.registration {
+        Some(registration) => Some(registration.leave_model(key).await),
+        None => None,
+    };
+    node.models.unload(key).await
+}
+
+async fn unbind(node: &Node, key: &ModelKey, service_ids: &[String]) -> Result<(), Fault> {
+    let _leaving = match &node.registration {
+        Some(registration) => Some(registration.leave_services(key, service_ids).await),
+        None => None,
+    };
+    node.models.unbind(key, service_ids).await
 }
 
 fn query(node: &Node, request: &QueryModelRequest) -> Vec<ModelInfoEx> {

@@ -10,5 +10,6 @@ mod false_host;
 mod floods;
 mod flow_lines;
 mod hostile;
+mod registered;
 mod silent_hosts;
 mod vectors;
