@@ -4,7 +4,7 @@
 //! Only one-shot child watches are used: persistent ones may lose events over a reconnect (ZOOKEEPER-4698), and the two
 //! kinds disturb each other (ZOOKEEPER-4466).
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +87,8 @@ struct Follower<'a> {
     /// Nodes that exist as far as we know, with their children of this kind.
     known: HashMap<Node, BTreeSet<String>>,
     services: HashMap<Node, Arc<Service>>,
+    /// Nodes that could not be read. As long as there are some, nothing that was known is taken for gone.
+    unread: HashSet<Node>,
     to_list: VecDeque<Node>,
     listing: FuturesUnordered<BoxFuture<'a, Listed>>,
     /// Each ends when its node should be listed again.
@@ -109,6 +111,7 @@ pub(super) async fn follow(link: &Link, client: &Client) {
         client,
         known: HashMap::new(),
         services: HashMap::new(),
+        unread: HashSet::new(),
         to_list: VecDeque::new(),
         listing: FuturesUnordered::new(),
         waiting: FuturesUnordered::new(),
@@ -168,6 +171,7 @@ impl Follower<'_> {
             self.forget(&child);
         }
         self.services.remove(node);
+        self.unread.remove(node);
     }
 
     fn start_listings(&mut self) {
@@ -193,6 +197,9 @@ impl Follower<'_> {
             waited
         };
         self.waiting.push(changed.boxed());
+        if self.unread.remove(&node) && self.unread.is_empty() {
+            self.link.report(Part::Discovery, None);
+        }
         if !self.known.contains_key(&node) {
             return;
         }
@@ -231,6 +238,9 @@ impl Follower<'_> {
             Part::Discovery,
             Some(format!("{path} cannot be read: {cause}")),
         );
+        if self.known.contains_key(&node) {
+            self.unread.insert(node.clone());
+        }
         let later = async move {
             tokio::time::sleep(RETRY).await;
             node
@@ -240,9 +250,11 @@ impl Follower<'_> {
 
     /// Everything was read once when nothing is left to list.
     fn note_completeness(&mut self) {
-        if self.is_complete || !self.to_list.is_empty() || !self.listing.is_empty() {
+        let is_busy = !self.to_list.is_empty() || !self.listing.is_empty();
+        if self.is_complete || is_busy || !self.unread.is_empty() {
             return;
         }
+        self.link.report(Part::Discovery, None);
         self.is_complete = true;
         self.publish_at = Some(Instant::now());
     }

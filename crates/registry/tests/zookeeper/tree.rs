@@ -303,3 +303,26 @@ async fn the_whole_tree_is_read_with_its_owners() {
             .is_empty()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ipv6_address_is_registered_and_found() {
+    let Some(server) = ZooKeeper::start() else {
+        return;
+    };
+    let mut settings = settings(&server.address(), 8000);
+    let host = fate_registry::own_host(Some("2001:db8::7")).unwrap();
+    settings.instance = Some(fate_registry::Instance { host, port: 8000 });
+    let registry = Registry::open(settings);
+    is_settled(&registry, registry.announce(offers())).await;
+    let looker = Looker::at(&server.address(), None).await;
+    let nodes = looker.dump().await;
+    assert!(nodes.contains_key("/FATE-COMPONENTS/serving/[2001:db8::7]:8000"));
+    let leaf = "/FATE-SERVICES/serving/lr-test/inference/providers/grpc%3A%2F%2F%5B2001%3Adb8%3A%3A7%5D%3A8000%2Fserving%2Flr-test%2Finference%3F";
+    assert!(nodes.keys().any(|path| path.starts_with(leaf)), "{nodes:?}");
+    let consumer = Registry::open(follower(&server.address()));
+    let found = until("the provider", PATIENCE, async || {
+        consumer.resolve("serving", "lr-test", "inference")
+    })
+    .await;
+    assert_eq!(found.authority(), "[2001:db8::7]:8000");
+}
