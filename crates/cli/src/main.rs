@@ -18,6 +18,7 @@ mod exit;
 mod logging;
 mod party_models;
 mod publishing;
+mod role;
 mod runtime;
 mod scoring;
 mod signals;

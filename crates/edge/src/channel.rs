@@ -40,6 +40,18 @@ pub fn is_timeout(status: &Status) -> bool {
     expired || status.code() == Code::DeadlineExceeded
 }
 
+/// Whether a call was never sent because there was no connection: the peer cannot have done anything.
+pub fn is_unsent(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// The last cause of a failed connection, for example `Connection refused (os error 111)`.
 pub fn innermost(status: &Status) -> Option<String> {
     let mut cause = std::error::Error::source(status)?;

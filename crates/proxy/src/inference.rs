@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 use tonic::Status;
 
 use crate::call::CallContext;
-use crate::node::{Node, ServiceName, Trail};
-use crate::peers::Link;
+use crate::node::{MAX_ADDRESSES, Node, NotSent, ServiceName, Trail};
+use crate::peers::{Link, NotAnswered};
+use crate::route_table::Route;
 
 /// One row or many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,23 +171,53 @@ impl Node {
         call: &CallContext,
         trail: &mut Trail,
     ) -> Result<Bytes, Fault> {
-        let route = self.forwarder.inference(service_id, which.name().service)?;
-        trail.router.clone_from(&route.shown);
-        let (peer, _place) = self.peer(&route, which.name().service).await?;
-        let Link::Grpc(peer) = &peer.link else {
-            return Err(net(format!(
-                "remote rpc exception: {} is a url, and inference goes to serving-servers over gRPC only",
-                route.shown
-            )));
-        };
-        let sent = Instant::now();
+        let service = which.name().service;
+        let mut route = self.forwarder.inference(service_id, service)?;
         let deadline = call.deadline_within(self.limit(which));
-        let answer = peer.unary(which.path(), message, call, deadline).await;
-        trail.downstream = sent.elapsed();
-        answer.map_err(|cause| {
-            tracing::warn!(peer = route.shown, cause, "inference was not answered");
-            net(format!("remote rpc exception: {cause} ({})", route.shown))
-        })
+        let mut tried = Vec::new();
+        loop {
+            trail.router.clone_from(&route.shown);
+            let sent = Instant::now();
+            let outcome = self.send_to_server(which, &route, message.clone(), call, deadline);
+            let outcome = outcome.await;
+            trail.downstream += sent.elapsed();
+            let fault = match outcome {
+                Ok(answer) => return answer,
+                Err(NotSent(fault)) => fault,
+            };
+            tried.push(route);
+            if tried.len() == MAX_ADDRESSES {
+                return Err(fault);
+            }
+            let another = self.forwarder.another_server(service_id, service, &tried);
+            route = another.ok_or(fault)?;
+        }
+    }
+
+    async fn send_to_server(
+        &self,
+        which: InferenceCall,
+        route: &Route,
+        message: Bytes,
+        call: &CallContext,
+        deadline: tokio::time::Instant,
+    ) -> Result<Result<Bytes, Fault>, NotSent> {
+        let (peer, _place) = self.peer(route, which.name().service).await?;
+        let fault = |cause: &str| net(format!("remote rpc exception: {cause} ({})", route.shown));
+        let Link::Grpc(peer) = &peer.link else {
+            return Err(NotSent(fault("servers are asked over gRPC, not by url")));
+        };
+        match peer.unary(which.path(), message, call, deadline).await {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(NotAnswered::Unsent(cause)) => {
+                tracing::warn!(peer = route.shown, cause, "a server was not reached");
+                Err(NotSent(fault(&cause)))
+            }
+            Err(NotAnswered::Failed(cause)) => {
+                tracing::warn!(peer = route.shown, cause, "a server has not answered");
+                Ok(Err(fault(&cause)))
+            }
+        }
     }
 
     fn gate(&self, which: InferenceCall) -> &Arc<Gate> {

@@ -21,7 +21,7 @@ use crate::flow_line::{self, FlowLine};
 use crate::forward::Forwarder;
 use crate::gates::Gates;
 use crate::peers::{Peer, PeerKey, Peers};
-use crate::route_table::{Route, RouteEditor, RunningTable, Target};
+use crate::route_table::{Route, RouteEditor, RunningTable};
 
 /// Everything a running proxy consists of, apart from its listeners.
 #[derive(Debug)]
@@ -49,6 +49,13 @@ pub(crate) struct ServiceName {
     pub(crate) resource: &'static str,
 }
 
+/// A call that has not left this proxy: another address may still be tried.
+#[derive(Debug)]
+pub(crate) struct NotSent(pub(crate) Fault);
+
+/// Addresses that are tried for one call.
+pub(crate) const MAX_ADDRESSES: usize = 3;
+
 /// What is known of a call when its line is written.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
@@ -75,35 +82,26 @@ impl Node {
     }
 
     /// The peer behind a route, and the right to call it once.
+    ///
+    /// # Errors
+    /// It cannot be dialled, or as many calls as allowed are on their way to it.
     pub(crate) async fn peer(
         &self,
         route: &Route,
         service: &str,
-    ) -> Result<(Arc<Peer>, Permit), Fault> {
+    ) -> Result<(Arc<Peer>, Permit), NotSent> {
+        // The cause may name files of this proxy: it stays in the log.
         let unusable = |cause: &str| {
             tracing::warn!(route = route.shown, cause, "a route cannot be used");
-            Fault::new(
-                ReturnCode::NET,
-                format!("the route to {} cannot be used: {cause}", route.shown),
-            )
+            let text = format!("the route to {} cannot be used", route.shown);
+            NotSent(Fault::new(ReturnCode::NET, text))
         };
-        let Some(key) = PeerKey::of(&route.target) else {
-            let cause = match &route.target {
-                Target::Unusable(cause) => cause,
-                _ => "",
-            };
-            return Err(unusable(cause));
-        };
-        // The cause may name files of this proxy: it stays in the log.
-        let opened = self.peers.peer(&key).await;
-        let peer = opened.map_err(|cause| {
-            tracing::warn!(route = route.shown, cause, "a peer cannot be dialled");
-            Fault::new(
-                ReturnCode::NET,
-                format!("the route to {} cannot be used", route.shown),
-            )
-        })?;
-        let place = peer.enter().ok_or_else(|| over_load(service))?;
+        let key = PeerKey::of(&route.target);
+        let key = key.ok_or_else(|| unusable(route.fault().unwrap_or_default()))?;
+        let peer = self.peers.peer(&key).await;
+        let peer = peer.map_err(|cause| unusable(&cause))?;
+        let place = peer.enter();
+        let place = place.ok_or_else(|| NotSent(over_load(service)))?;
         Ok((peer, place))
     }
 

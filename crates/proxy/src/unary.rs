@@ -13,8 +13,9 @@ use tonic::Status;
 use crate::call::CallContext;
 use crate::forward::Arrival;
 use crate::grpc::UNARY_CALL;
-use crate::node::{Node, ServiceName, Trail, fault_body};
-use crate::peers::Link;
+use crate::node::{MAX_ADDRESSES, Node, NotSent, ServiceName, Trail, fault_body};
+use crate::peers::{Link, NotAnswered};
+use crate::route_table::Route;
 use crate::wire_packet::WirePacket;
 
 const UNARY: ServiceName = ServiceName {
@@ -138,34 +139,61 @@ impl Node {
     ) -> Result<Reply, Fault> {
         let hops = self.forwarder.hops();
         let call = &call.with_hops(hops.next(arrival, call.hops.as_ref())?);
-        let (route, packet) = self.forwarder.packet(arrival, packet)?;
-        trail.router.clone_from(&route.shown);
-        let (peer, _place) = self.peer(&route, UNARY.service).await?;
-        let sent = Instant::now();
-        let reply = match &peer.link {
+        let (mut route, packet) = self.forwarder.packet(arrival, packet)?;
+        let deadline = call.deadline_within(self.config.timeouts.unary);
+        let mut tried = Vec::new();
+        loop {
+            trail.router.clone_from(&route.shown);
+            let sent = Instant::now();
+            let outcome = self.send(&route, &packet, call, deadline).await;
+            trail.downstream += sent.elapsed();
+            let fault = match outcome {
+                Ok(reply) => return reply,
+                Err(NotSent(fault)) => fault,
+            };
+            tried.push(route);
+            if tried.len() == MAX_ADDRESSES {
+                return Err(fault);
+            }
+            let another = self.forwarder.another(arrival, packet.packet(), &tried);
+            route = another.ok_or(fault)?;
+        }
+    }
+
+    async fn send(
+        &self,
+        route: &Route,
+        packet: &WirePacket,
+        call: &CallContext,
+        deadline: tokio::time::Instant,
+    ) -> Result<Result<Reply, Fault>, NotSent> {
+        let (peer, _place) = self.peer(route, UNARY.service).await?;
+        let (reply, fault) = match &peer.link {
             Link::Grpc(peer) => {
-                let deadline = call.deadline_within(self.config.timeouts.unary);
                 let bytes = packet.bytes().clone();
                 let reply = peer.unary(UNARY_CALL, bytes, call, deadline).await;
-                reply.map(Reply::Bytes).map_err(|cause| {
-                    tracing::warn!(peer = route.shown, cause, "a packet was not answered");
-                    // Java's text: the cause may be about this party's network, and other parties read this.
-                    let text = format!("grpc unaryCall error {}", route.shown);
-                    Fault::new(ReturnCode::NET, text)
-                })
+                // Java's text: the cause may be about this party's network, and other parties read this.
+                let text = format!("grpc unaryCall error {}", route.shown);
+                (reply.map(Reply::Bytes), Fault::new(ReturnCode::NET, text))
             }
             Link::Http(peer) => {
                 let reply = peer.post(packet.packet(), call).await;
-                reply
-                    .map(|packet| Reply::Packet(Box::new(packet)))
-                    .map_err(|cause| {
-                        tracing::warn!(peer = route.shown, cause, "a packet was not answered");
-                        Fault::new(ReturnCode::INVALID_ROLE, "receive invalid http response")
-                    })
+                let reply = reply.map(|packet| Reply::Packet(Box::new(packet)));
+                let text = "receive invalid http response";
+                (reply, Fault::new(ReturnCode::INVALID_ROLE, text))
             }
         };
-        trail.downstream = sent.elapsed();
-        reply
+        match reply {
+            Ok(reply) => Ok(Ok(reply)),
+            Err(NotAnswered::Unsent(cause)) => {
+                tracing::warn!(peer = route.shown, cause, "a packet was not sent");
+                Err(NotSent(fault))
+            }
+            Err(NotAnswered::Failed(cause)) => {
+                tracing::warn!(peer = route.shown, cause, "a packet was not answered");
+                Ok(Err(fault))
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod infer;
 mod inspect;
 mod load;
 mod models;
+mod proxy;
 mod registry;
 mod semantics;
 mod server;
@@ -21,6 +22,7 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Server(server::Args),
+    Proxy(proxy::Args),
     Infer(infer::Args),
     Load(load::Args),
     Bind(bind::Args),
@@ -48,7 +50,9 @@ impl Command {
     /// Commands whose result is on stdout log only what is wrong.
     pub(crate) fn default_log_level(&self) -> &'static str {
         match self {
-            Command::Server(_) | Command::Model(ModelCommand::Inspect(_)) => "info",
+            Command::Server(_) | Command::Proxy(_) | Command::Model(ModelCommand::Inspect(_)) => {
+                "info"
+            }
             Command::Infer(_)
             | Command::Load(_)
             | Command::Bind(_)
@@ -65,6 +69,7 @@ impl Command {
     pub(crate) fn run(self, log_levels: LogLevels) -> Result<Exit, Failure> {
         match self {
             Command::Server(args) => server::run(&args, log_levels),
+            Command::Proxy(args) => proxy::run(&args, log_levels),
             Command::Infer(args) => infer::run(args),
             Command::Load(args) => load::run(&args),
             Command::Bind(args) => bind::run(&args),

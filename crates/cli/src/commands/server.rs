@@ -1,17 +1,13 @@
 //! `fate-serving server`: one node, until it is told to stop.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use fate_server::config::Level;
 use fate_server::{Config, Embedding, LogLevels, RunningServer, Server};
 
 use crate::exit::{Exit, Failure};
+use crate::role::{self, Running};
 use crate::runtime;
-use crate::signals::Signals;
-use crate::stdout;
 
 /// Run a serving-server, as guest, host or both.
 ///
@@ -34,71 +30,25 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
     let config = Config::from_file(&args.config).map_err(Failure::usage)?;
     if args.check_config {
-        let text = format!("{}: OK\n{}", args.config.display(), notes(&config));
-        stdout::print(&text).context("stdout")?;
-        return Ok(Exit::Success);
+        return role::say_checked(&args.config, config.notes());
     }
     runtime::run(serve(config, log_levels)).context("cannot start the runtime")?
 }
 
-/// What the start log would say.
-fn notes(config: &Config) -> String {
-    let mut text = String::new();
-    for note in config.notes() {
-        let level = match note.level {
-            Level::Warning => "warning",
-            Level::Info => "note",
-        };
-        let line = note
-            .line
-            .map(|line| format!("line {line}: "))
-            .unwrap_or_default();
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{level}: {line}{}", stdout::plain(&note.text));
-    }
-    text
-}
-
 async fn serve(config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
-    // Before the start, so that a signal during a long restore is not lost.
-    let mut signals = Signals::install().context("cannot receive signals")?;
     let embedding = Embedding {
         log_levels: Some(log_levels),
         ..Embedding::default()
     };
-    let started = tokio::select! {
-        started = Server::start_with(config, embedding) => started,
-        signal = signals.next() => {
-            tracing::info!(signal, "stopped before the start was complete");
-            return Ok(Exit::Success);
-        }
-    };
-    let mut server = started?;
-    tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "draining"),
-        () = server.failed() => return Err(anyhow::anyhow!("a listener has failed").into()),
-    }
-    Ok(drain(server, signals).await)
+    role::serve(Server::start_with(config, embedding)).await
 }
 
-/// Whoever tells a process group and its leader to end sends one wish as two signals.
-const SAME_WISH: Duration = Duration::from_secs(1);
+impl Running for RunningServer {
+    async fn failed(&mut self) {
+        RunningServer::failed(self).await;
+    }
 
-async fn drain(server: RunningServer, mut signals: Signals) -> Exit {
-    let impatience = async {
-        let since = Instant::now();
-        loop {
-            let signal = signals.next().await;
-            if since.elapsed() > SAME_WISH {
-                return signal;
-            }
-        }
-    };
-    tokio::select! {
-        () = server.drain() => Exit::Success,
-        signal = impatience => {
-            tracing::warn!(signal, "stopped at once, calls in flight are lost");
-            Exit::Failed
-        }
+    async fn drain(self) {
+        RunningServer::drain(self).await;
     }
 }

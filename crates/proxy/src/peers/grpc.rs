@@ -1,7 +1,7 @@
 //! A peer that speaks gRPC.
 
 use bytes::Bytes;
-use fate_edge::channel::{innermost, is_timeout, lazy_channel_over, status_name};
+use fate_edge::channel::{innermost, is_timeout, is_unsent, lazy_channel_over, status_name};
 use fate_edge::config::Address;
 use fate_edge::dial::Dialer;
 use hyper::http::uri::PathAndQuery;
@@ -11,6 +11,7 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use super::NotAnswered;
 use crate::call::CallContext;
 use crate::grpc::RawCodec;
 
@@ -45,7 +46,7 @@ impl GrpcPeer {
         message: Bytes,
         call: &CallContext,
         deadline: Instant,
-    ) -> Result<Bytes, String> {
+    ) -> Result<Bytes, NotAnswered> {
         let mut request = Request::new(message);
         *request.metadata_mut() = MetadataMap::from_headers(call.passed_on.clone());
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
@@ -60,11 +61,13 @@ impl GrpcPeer {
             let path = PathAndQuery::from_static(path);
             client.unary(request, path, RawCodec).await
         };
+        let late = || NotAnswered::Failed("no answer in time".to_owned());
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) if is_timeout(&status) => Err("no answer in time".to_owned()),
-            Ok(Err(status)) => Err(describe(&status)),
-            Err(_) => Err("no answer in time".to_owned()),
+            Ok(Err(status)) if is_unsent(&status) => Err(NotAnswered::Unsent(describe(&status))),
+            Ok(Err(status)) if is_timeout(&status) => Err(late()),
+            Ok(Err(status)) => Err(NotAnswered::Failed(describe(&status))),
+            Err(_) => Err(late()),
         }
     }
 }

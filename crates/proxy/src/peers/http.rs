@@ -8,11 +8,11 @@ use fate_proto::proxy::Packet;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Uri};
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout_at;
 
-use super::PeerLimits;
+use super::{NotAnswered, PeerLimits};
 use crate::call::CallContext;
 use crate::packet_json;
 
@@ -46,16 +46,18 @@ impl HttpPeer {
     /// whether there is a packet.
     ///
     /// # Errors
-    /// There is none; the text says why.
-    pub(crate) async fn post(&self, packet: &Packet, call: &CallContext) -> Result<Packet, String> {
-        let answer = self.exchange(packet, call);
+    /// There is none.
+    pub(crate) async fn post(
+        &self,
+        packet: &Packet,
+        call: &CallContext,
+    ) -> Result<Packet, NotAnswered> {
         let deadline = call.deadline_within(self.limits.http_connect + self.limits.http_answer);
-        timeout_at(deadline, answer)
-            .await
-            .unwrap_or_else(|_: tokio::time::error::Elapsed| Err("no answer in time".to_owned()))
+        let answer = timeout_at(deadline, self.exchange(packet, call)).await;
+        answer.unwrap_or_else(|_| Err(NotAnswered::Failed("no answer in time".to_owned())))
     }
 
-    async fn exchange(&self, packet: &Packet, call: &CallContext) -> Result<Packet, String> {
+    async fn exchange(&self, packet: &Packet, call: &CallContext) -> Result<Packet, NotAnswered> {
         let mut request = Request::new(Full::from(packet_json::write_packet(packet)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -63,18 +65,22 @@ impl HttpPeer {
         let json = HeaderValue::from_static("application/json;charset=UTF-8");
         request.headers_mut().insert(CONTENT_TYPE, json.clone());
         request.headers_mut().insert(ACCEPT, json);
-        let answer = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| causes(&error))?;
+        let answer = self.client.request(request).await.map_err(not_answered)?;
         let status = answer.status();
+        let failed = |cause: String| NotAnswered::Failed(format!("status {status}: {cause}"));
         let body = Limited::new(answer.into_body(), self.limits.max_message_bytes);
-        let body = body.collect().await.map_err(|error| error.to_string())?;
-        let text = std::str::from_utf8(&body.to_bytes())
-            .map(packet_json::read_packet)
-            .map_err(|error| format!("status {status}: {error}"))?;
-        text.map_err(|error| format!("status {status}: {error}"))
+        let body = body.collect().await;
+        let body = body.map_err(|error| failed(error.to_string()))?.to_bytes();
+        let text = std::str::from_utf8(&body).map_err(|error| failed(error.to_string()))?;
+        packet_json::read_packet(text).map_err(|error| failed(error.to_string()))
+    }
+}
+
+fn not_answered(error: Error) -> NotAnswered {
+    if error.is_connect() {
+        NotAnswered::Unsent(causes(&error))
+    } else {
+        NotAnswered::Failed(causes(&error))
     }
 }
 

@@ -45,6 +45,15 @@ impl PeerKey {
     }
 }
 
+/// Why a peer has not answered; the texts say what happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotAnswered {
+    /// There was no connection: it cannot have done anything.
+    Unsent(String),
+    /// Nobody knows what it has done.
+    Failed(String),
+}
+
 /// Limits on every peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PeerLimits {

@@ -12,6 +12,7 @@ use fate_proto::proxy::data_transfer_service_client::DataTransferServiceClient;
 use fate_proto::router::RouterOperatetRequest;
 use fate_proto::router::router_table_service_client::RouterTableServiceClient;
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
 
 use crate::fake_peer::FakePeer;
@@ -286,5 +287,22 @@ async fn a_drain_answers_what_is_in_flight() {
     peer.answers.add_permits(1);
     assert_eq!(outcome(waiting.await.unwrap()), (0, "x".to_owned()));
     draining.await.unwrap();
-    assert!(tokio::net::TcpStream::connect(inter).await.is_err());
+    assert!(TcpStream::connect(inter).await.is_err());
+}
+
+#[tokio::test]
+async fn an_address_that_is_down_costs_nothing_while_another_is_up() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let down = address(gone.local_addr().unwrap());
+    drop(gone);
+    let peer = FakePeer::quick().await;
+    let table = json!({"10000": {"serving": [down, address(peer.address), down]}});
+    // The first is asked first.
+    let proxy = LoneProxy::start(&table, &[("routeType", "consistent")]).await;
+    for _ in 0..5 {
+        assert_eq!(
+            proxy.send(packet_to("10000", "x")).await,
+            (0, "x".to_owned())
+        );
+    }
 }

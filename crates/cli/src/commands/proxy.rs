@@ -1,0 +1,55 @@
+//! `fate-serving proxy`: one proxy, until it is told to stop.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use fate_proxy::{Config, Embedding, Proxy, RunningProxy};
+use fate_server::LogLevels;
+
+use crate::exit::{Exit, Failure};
+use crate::role::{self, Running};
+use crate::runtime;
+
+/// Run a serving-proxy: the way between this party's servers and other parties, and of applications to the guest.
+///
+/// SIGTERM and Ctrl-C drain it: calls in flight are answered, new ones are refused with 111 (in packets 611). A second
+/// signal, a second or more later, stops it at once.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The proxy's properties
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "conf/application.properties"
+    )]
+    config: PathBuf,
+    /// Check the properties, start nothing
+    #[arg(long)]
+    check_config: bool,
+}
+
+pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
+    let config = Config::from_file(&args.config).map_err(Failure::usage)?;
+    if args.check_config {
+        return role::say_checked(&args.config, config.notes());
+    }
+    runtime::run(serve(config, log_levels)).context("cannot start the runtime")?
+}
+
+async fn serve(config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
+    let embedding = Embedding {
+        log_levels: Some(log_levels),
+        ..Embedding::default()
+    };
+    role::serve(Proxy::start_with(config, embedding)).await
+}
+
+impl Running for RunningProxy {
+    async fn failed(&mut self) {
+        RunningProxy::failed(self).await;
+    }
+
+    async fn drain(self) {
+        RunningProxy::drain(self).await;
+    }
+}
