@@ -7,7 +7,8 @@ use std::path::Path;
 use fate_domain::party::Role;
 use fate_inference::{Buffers, PIPELINE_KEY, Semantics, Site, compile};
 use fate_proto::buffer::{
-    BoostingTreeModelMeta, BoostingTreeModelParam, LrModelParam, NodeParam, OneHotParam, ScaleMeta,
+    BoostingTreeModelMeta, BoostingTreeModelParam, LinRModelParam, LrModelParam, NodeParam,
+    OneHotParam, ScaleMeta,
 };
 use prost::Message;
 
@@ -165,4 +166,50 @@ fn many_classes_and_many_leaves_do_not_multiply() {
         text.contains("classes") || text.contains("parent"),
         "{text}"
     );
+}
+
+/// The score of a row of ones, the host's part being `reply`.
+fn score(buffers: &Buffers, reply: &str) -> Result<f64, String> {
+    let site = Site {
+        role: Role::Guest,
+        party_id: "9999".to_owned(),
+        hosts: vec!["10000".to_owned()],
+    };
+    let plan = compile(buffers, &site, Semantics::Fate).unwrap();
+    let mut row = plan.new_row();
+    for name in &plan.verdict().features {
+        plan.set_number(name, 1.0, &mut row);
+    }
+    let local = plan.guest_local(&mut row).unwrap();
+    let partial = plan.read_partial("10000", reply).unwrap();
+    let merged = plan.merge(local, &[("10000", partial)]);
+    merged
+        .map(|score| score.scores()[0])
+        .map_err(|fault| fault.to_string())
+}
+
+/// Found by fuzzing: finite weights whose sum, or whose exponential, is not.
+#[test]
+fn a_score_that_overflows_is_a_fault() {
+    let linear = guest("linr");
+    let part = |score: &str| format!(r#"{{"hetero_linr_0":{{"score":{score}}}}}"#);
+    assert!(score(&linear, &part("1.5")).unwrap().is_finite());
+    let mut steep = linear.clone();
+    let key = linear
+        .keys()
+        .find(|key| key.starts_with("hetero_linr_0") && key.ends_with("Param"))
+        .unwrap();
+    let mut param = LinRModelParam::decode(linear[key].clone()).unwrap();
+    param.weight.values_mut().for_each(|weight| *weight = 0.0);
+    param.intercept = f64::MAX;
+    steep.insert(key.clone(), param.encode_to_vec().into());
+    assert_eq!(score(&steep, &part("0")), Ok(f64::MAX));
+    let fault = score(&steep, &part("1.7e308")).unwrap_err();
+    assert!(fault.contains("finite"), "{fault}");
+
+    let poisson = guest("poisson");
+    let part = |score: &str| format!(r#"{{"hetero_poisson_0":{{"score":{score}}}}}"#);
+    assert!(score(&poisson, &part("1.5")).unwrap().is_finite());
+    let fault = score(&poisson, &part("1000")).unwrap_err();
+    assert!(fault.contains("finite"), "{fault}");
 }

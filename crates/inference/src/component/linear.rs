@@ -497,12 +497,12 @@ impl LinearGuest {
         Ok(Score::classes(numbers, classes))
     }
 
-    /// NaN is no score. FATE-Serving 2.1.7 answers it with success (contract 02 F31), so `java` does.
+    /// NaN and infinity are no scores. FATE-Serving 2.1.7 answers them with success (contract 02 F31), so `java` does.
     fn finite(&self, score: f64) -> Result<f64, Fault> {
-        if score.is_nan() && !self.java {
+        if !score.is_finite() && !self.java {
             return Err(Fault::new(
                 ReturnCode::SYSTEM,
-                "the score is not a number: a feature of the model is NaN",
+                "the score is not a finite number: a feature of the model is NaN or too large",
             ));
         }
         Ok(score)

@@ -78,7 +78,7 @@ impl Model for Linear {
         }
         let score = 1.0 / (1.0 + (-total).exp());
         // Java answers NaN; that is no score here.
-        let is_score = semantics == Semantics::Java || !score.is_nan();
+        let is_score = semantics == Semantics::Java || score.is_finite();
         is_score.then_some((vec![score], None))
     }
 }

@@ -274,10 +274,10 @@ fn all_finite(values: &[f64]) -> Result<(), Fault> {
 }
 
 fn finite(value: f64) -> Result<f64, Fault> {
-    if value.is_nan() {
+    if !value.is_finite() {
         return Err(Fault::new(
             ReturnCode::SYSTEM,
-            "the score is not a number: a leaf of the model is NaN",
+            "the score is not a finite number: the sum of its leaves is too large",
         ));
     }
     Ok(value)
