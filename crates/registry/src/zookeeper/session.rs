@@ -41,6 +41,17 @@ pub(super) async fn connect(settings: &ZooKeeperSettings) -> Result<Client, Erro
         .unwrap_or(Err(Error::Timeout))
 }
 
+/// Ends a session: the last client says goodbye, and gets a moment for it, so that its nodes are gone when the process
+/// is. Without the goodbye they go with the session's timeout.
+pub(super) async fn end(last: Client) {
+    let mut states = last.state_watcher();
+    drop(last);
+    let closed = async { while !states.changed().await.is_terminated() {} };
+    if tokio::time::timeout(CLOSE_GRACE, closed).await.is_err() {
+        tracing::debug!("a ZooKeeper session was not closed in time");
+    }
+}
+
 /// The one entry of every node that is created (contract 03 §2.5).
 pub(super) fn acl(login: Option<&Login>) -> Acl {
     let Some(Login { user, password }) = login else {

@@ -91,19 +91,10 @@ async fn serve(link: &Link, client: Client) -> &'static str {
     end
 }
 
-/// Lets the session's own task say goodbye, so that our nodes are gone when this process is.
 async fn close(link: &Link) {
     let client = link.client.lock().take();
     if let Some(client) = client {
-        let mut states = client.state_watcher();
-        drop(client);
-        let closed = async { while !states.changed().await.is_terminated() {} };
-        if tokio::time::timeout(session::CLOSE_GRACE, closed)
-            .await
-            .is_err()
-        {
-            tracing::debug!("the ZooKeeper session was not closed in time");
-        }
+        session::end(client).await;
     }
     set_connected(link, false);
 }

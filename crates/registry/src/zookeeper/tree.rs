@@ -1,7 +1,5 @@
 //! The whole tree at one moment, with its owners: for people and scripts, not for routing.
 
-use std::time::Duration;
-
 use futures::StreamExt as _;
 use futures::stream;
 use zookeeper_client::{Client, Error};
@@ -89,11 +87,7 @@ pub async fn read(settings: &ZooKeeperSettings) -> Result<Tree, TreeError> {
     let in_words = |failure| in_words(failure, login);
     let leaves = leaves(&client).await.map_err(in_words)?;
     let components = components(&client).await.map_err(in_words)?;
-    let mut states = client.state_watcher();
-    drop(client);
-    let closed = async { while !states.changed().await.is_terminated() {} };
-    // Without a goodbye the session, which holds nothing, ends by itself.
-    let _ = tokio::time::timeout(Duration::from_millis(500), closed).await;
+    session::end(client).await;
     Ok(Tree { leaves, components })
 }
 

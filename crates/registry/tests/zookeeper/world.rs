@@ -176,8 +176,8 @@ pub(crate) async fn is_settled(registry: &Registry, revision: fate_registry::Rev
     assert!(is_settled, "{:?}", registry.state());
 }
 
-/// Waits until every offer of `port` stands there exactly once beside the component, all held by one session that
-/// stays: looked at twice, with more than a session between.
+/// Waits until every offer of `port` stands there exactly once beside the component, all held by one session; tells how
+/// long that took.
 pub(crate) async fn registered_once(looker: &Looker, port: u16, patience: Duration) -> Duration {
     let began = Instant::now();
     let what = format!("everything of port {port} is registered once");
