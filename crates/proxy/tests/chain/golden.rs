@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::asking::{batch, post};
 use crate::parties::{Between, Parties};
 
-fn sets(names: &[&str]) -> Vec<Arc<Set>> {
+pub(crate) fn sets(names: &[&str]) -> Vec<Arc<Set>> {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
     let opened = names
         .iter()
@@ -45,7 +45,7 @@ fn assert_score(what: &str, answer: &Value, expected: &Expected) {
 }
 
 /// The first `single` rows over HTTP, all in one batch over gRPC.
-async fn assert_scores(parties: &Parties, set: &Set, single: usize) {
+pub(crate) async fn assert_scores(parties: &Parties, set: &Set, single: usize) {
     let guest = &parties.guest.proxy;
     for (id, expected) in set.predictions.iter().take(single) {
         let body = format!(

@@ -1,5 +1,6 @@
 //! Whole ways through real processes' parts: client → guest's proxy → guest's server → guest's proxy → hosts' proxies →
-//! hosts' servers, all in this process on loopback ports, with route tables only.
+//! hosts' servers, all in this process on loopback ports, with route tables only, and
+//! with a ZooKeeper for each party.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
@@ -12,4 +13,5 @@ mod lone_proxy;
 mod packets;
 mod parties;
 mod publishing;
+mod registered;
 mod securing;

@@ -123,7 +123,7 @@ async fn start_guest(folder: TempDir, mut routes: serde_json::Map<String, Value>
     }
 }
 
-async fn start_server(
+pub(crate) async fn start_server(
     folder: &TempDir,
     properties: &[(&str, &str)],
     rows: Option<Arc<dyn FeatureSource>>,
@@ -208,13 +208,13 @@ fn route(to: &RunningProxy, between: Between, own: &Files) -> Value {
 
 /// A host's tables of several sets. Ids are `{"set":…,"id":…}`.
 #[derive(Debug, Default)]
-struct HostRows {
+pub(crate) struct HostRows {
     /// By set and id.
     rows: BTreeMap<(String, String), String>,
 }
 
 impl HostRows {
-    fn of(sets: &[Arc<Set>]) -> BTreeMap<String, Self> {
+    pub(crate) fn of(sets: &[Arc<Set>]) -> BTreeMap<String, Self> {
         let mut hosts: BTreeMap<String, Self> = BTreeMap::new();
         for set in sets {
             for host in set.hosts() {
