@@ -10,6 +10,8 @@
 //! 5. [`auth::Auth::sign`] signs what leaves this party. Header and body stay the bytes they were ([`WirePacket`]).
 //! 6. The peer is called; its answer goes back as it came, a failure as a packet with the code plus 500.
 //!
+//! The ports are in `grpc` and `http`, what both call in `node`, `unary` and `inference`, connections in `peers`.
+//!
 //! An application's request goes the same way without signatures: [`forward::Forwarder::inference`] finds the server of
 //! its service id.
 //!
