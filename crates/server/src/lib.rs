@@ -21,6 +21,7 @@ mod lifecycle;
 mod node;
 mod peer;
 mod registration;
+mod sync;
 mod transport;
 
 pub use config::{Config, ConfigError};

@@ -1,7 +1,7 @@
 //! Start, drain, stop (contract 01 §11, with the port opened last).
 //!
-//! Start: restore the models, try each once, bind the ports, serve, report SERVING, register. Drain: report NOT_SERVING,
-//! leave the registry, answer new calls 111, wait for the calls in flight, close the ports.
+//! Start: restore the models, copy those of peers, try each once, bind the ports, serve, report SERVING, register. Drain:
+//! report NOT_SERVING, leave the registry, answer new calls 111, wait for the calls in flight, close the ports.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -32,7 +32,7 @@ use crate::gates::Gates;
 use crate::node::Node;
 use crate::registration::{self, Registration};
 use crate::transport::Routes;
-use crate::{grpc, http};
+use crate::{grpc, http, sync};
 
 /// After the last call is answered, connections get this long to take the answer and close.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -109,6 +109,9 @@ impl Server {
         let flow = Arc::new(FlowControl::open(rules_file(&config), Clock::system()));
         let (models, report) = Models::open(model_settings(&config)).await?;
         say_restored(&report);
+        if config.sync_on_start {
+            sync::copy_from_peers(&models, &config).await;
+        }
         self_test(&models).await;
         let grpc = bind("gRPC", &config, config.grpc_port).await?;
         let http = match config.http_port {

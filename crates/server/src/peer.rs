@@ -12,11 +12,14 @@ use fate_proto::common_service::common_service_client::CommonServiceClient;
 use fate_proto::common_service::{CommonResponse, UpdateServiceRequest};
 use fate_proto::model::model_service_client::ModelServiceClient;
 use fate_proto::model::{
-    FetchModelRequest, FetchModelResponse, ModelTransferRequest, ModelTransferResponse,
-    UnbindRequest, UnbindResponse,
+    FetchModelRequest, FetchModelResponse, ModelInfoEx, ModelTransferRequest,
+    ModelTransferResponse, QueryModelRequest, UnbindRequest, UnbindResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+
+/// Descriptions of all models of a large node.
+const MAX_LIST_BYTES: usize = 64 << 20;
 
 /// Java accepts nothing but dotted IPv4 here.
 pub(crate) fn dotted_address(ip: &str, port: i32) -> Result<Address, Fault> {
@@ -48,6 +51,28 @@ pub(crate) async fn model_transfer(
     let answer = within(server, timeout, call).await?;
     match answer.status_code {
         0 => Ok(answer),
+        code => Err(Fault::new(ReturnCode(code), answer.message)),
+    }
+}
+
+/// The largest answer of a transfer: buffers of `max_model_bytes` as Base64, names and punctuation.
+pub(crate) fn transfer_limit(max_model_bytes: u64) -> usize {
+    let text = max_model_bytes
+        .saturating_add(max_model_bytes / 3)
+        .saturating_add(2 << 20);
+    usize::try_from(text).unwrap_or(usize::MAX)
+}
+
+/// Everything that a server holds.
+pub(crate) async fn query_models(
+    server: &Address,
+    timeout: Duration,
+) -> Result<Vec<ModelInfoEx>, Fault> {
+    let mut client = models(server)?.max_decoding_message_size(MAX_LIST_BYTES);
+    let call = client.query_model(with_timeout(QueryModelRequest::default(), timeout));
+    let answer = within(server, timeout, call).await?;
+    match answer.retcode {
+        0 => Ok(answer.model_infos),
         code => Err(Fault::new(ReturnCode(code), answer.message)),
     }
 }

@@ -39,6 +39,8 @@ pub enum Kind {
     List,
     /// `http://` or `https://` addresses separated by commas; blank means unset.
     UrlList,
+    /// `host:port` addresses separated by commas; blank means unset.
+    AddressList,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -62,7 +64,7 @@ pub enum Value {
     Address(Address),
     /// From `HostTable`.
     Hosts(BTreeMap<String, Address>),
-    /// From `List` and `UrlList`.
+    /// From `List`, `UrlList` and `AddressList`.
     List(Vec<String>),
 }
 
@@ -133,6 +135,7 @@ impl Kind {
             Self::Url => not_blank(text).map(read_url).transpose(),
             Self::List => Ok(read_list(text)),
             Self::UrlList => read_urls(text),
+            Self::AddressList => read_addresses(text),
             Self::Choice(words) => read_choice(text, words).map(Some),
         }
     }
@@ -220,6 +223,16 @@ fn read_urls(text: &str) -> Result<Option<Value>, String> {
         for url in urls {
             read_url(url)
                 .map_err(|cause| format!("entry `{}`: {cause}", without_credentials(url)))?;
+        }
+    }
+    Ok(list)
+}
+
+fn read_addresses(text: &str) -> Result<Option<Value>, String> {
+    let list = read_list(text);
+    if let Some(Value::List(addresses)) = &list {
+        for address in addresses {
+            address.parse::<Address>()?;
         }
     }
     Ok(list)

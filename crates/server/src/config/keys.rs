@@ -35,6 +35,8 @@ pub(super) const OURS: &[&str] = &[
     "model.import.path",
     "model.max.bytes",
     "model.semantics",
+    "sync.on.start",
+    "sync.peers",
     "response.details",
     "min.feature.hit.rate",
 ];
@@ -85,6 +87,8 @@ pub const KEYS: &[Key] = &[
     honoured("model.semantics", Kind::Choice(&["fate", "java"]), Is("fate"), "numeric semantics of newly loaded models"),
     honoured("model.cache.path", Kind::Text, Unset, "directory that holds .fate, the store of models and bindings; unset: the working directory"),
     honoured("model.synchronize", Kind::Flag, Is("false"), "whether models may be fetched from and given to other servers"),
+    honoured("sync.on.start", Kind::Flag, Is("false"), "whether a start copies the models and bindings of other nodes of this party before it takes calls"),
+    honoured("sync.peers", Kind::AddressList, Unset, "host:port of those nodes, which need model.synchronize=true; unset: all that the registry knows"),
     honoured("httpclient.tran.sockect.timeout", MILLIS, Is("60000"), "ms for fetching a model, when model.transfer.timeout is unset"),
     key("httpclient.tran.connection.req.timeout", ANY_INT, Is("60000"), NO_SHARED_HTTP_POOL, "ms"),
     key("httpclient.tran.connection.timeout", ANY_INT, Is("60000"), NO_SHARED_HTTP_POOL, "ms"),

@@ -96,6 +96,10 @@ pub struct Config {
     pub cache_path: PathBuf,
     /// Whether models are exchanged with other servers.
     pub synchronize: bool,
+    /// Whether a start copies what other nodes of this party hold.
+    pub sync_on_start: bool,
+    /// Those nodes; empty: all that the registry knows.
+    pub sync_peers: Vec<Address>,
     /// Guest: whether every answer tells what its rows brought along. Host: whether names of features are told.
     pub details: bool,
     /// Rows of which a smaller part of the needed features is there are refused.
@@ -186,6 +190,8 @@ impl Config {
                 .text("model.cache.path")
                 .map_or_else(|| PathBuf::from("."), PathBuf::from),
             synchronize: values.flag("model.synchronize"),
+            sync_on_start: values.flag("sync.on.start"),
+            sync_peers: sync_peers(&values),
             details: values.flag("response.details"),
             min_hit_rate: values.share("min.feature.hit.rate"),
             print_input: values.flag("print.input.data"),
@@ -224,6 +230,12 @@ impl fmt::Debug for Config {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.values.fmt(out)
     }
+}
+
+fn sync_peers(values: &Values) -> Vec<Address> {
+    // They were checked when the file was read.
+    let peers = values.list("sync.peers");
+    peers.iter().filter_map(|peer| peer.parse().ok()).collect()
 }
 
 fn paths(texts: Vec<String>) -> Vec<PathBuf> {

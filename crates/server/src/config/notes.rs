@@ -13,6 +13,7 @@ pub(super) fn notes(entries: &[Entry], values: &Values) -> Vec<Note> {
         .collect();
     notes.extend(registry::notes(entries, values));
     notes.extend(about_routes(values));
+    notes.extend(about_peers(entries, values));
     notes
 }
 
@@ -37,6 +38,17 @@ pub(super) fn about_sources(config: &Config, entries: &[Entry]) -> Vec<Note> {
 
 fn is_mock(source: &str) -> bool {
     source == "mock" || source.ends_with(".MockAdapter") || source.ends_with(".MockBatchAdapter")
+}
+
+fn about_peers(entries: &[Entry], values: &Values) -> Option<Note> {
+    let has_registry = values.flag("useRegister") && values.get("zk.url").is_some();
+    let lacks_peers = !has_registry && values.list("sync.peers").is_empty();
+    (values.flag("sync.on.start") && lacks_peers).then(|| Note {
+        level: Level::Warning,
+        line: line_of(entries, "sync.on.start"),
+        text: "sync.on.start has nobody to ask: neither sync.peers nor a registry is set"
+            .to_owned(),
+    })
 }
 
 fn about_routes(values: &Values) -> Option<Note> {

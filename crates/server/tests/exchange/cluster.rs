@@ -27,7 +27,16 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node with these properties besides the ones every test node has.
     pub(crate) async fn start(pairs: &[(&str, &str)]) -> Node {
-        let folder = tempfile::tempdir().unwrap();
+        Node::start_in(tempfile::tempdir().unwrap(), pairs).await
+    }
+
+    /// Stops it and starts another one on its store.
+    pub(crate) async fn restart(self, pairs: &[(&str, &str)]) -> Node {
+        self.server.drain().await;
+        Node::start_in(self.folder, pairs).await
+    }
+
+    async fn start_in(folder: TempDir, pairs: &[(&str, &str)]) -> Node {
         let path = folder.path().to_str().unwrap().to_owned();
         let mut all = vec![
             ("port", "0"),

@@ -11,7 +11,7 @@ use crate::cluster::{channel, guest_of, http, models, pair};
 use crate::example::{GUEST, VERSION};
 use crate::false_host::{FalseHost, Manner};
 
-const FLAT: &str =
+pub(crate) const FLAT: &str =
     r#"{"serviceId":"lr-test","featureData":{"x0":0.5},"sendToRemoteFeatureData":{"id":"1"}}"#;
 
 fn json(text: &str) -> Value {

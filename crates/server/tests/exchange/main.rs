@@ -13,4 +13,5 @@ mod flow_lines;
 mod hostile;
 mod registered;
 mod silent_hosts;
+mod synchronising;
 mod vectors;
