@@ -10,6 +10,9 @@ const NO_THREAD_POOL: Treatment = Treatment::Ignored(
 const NO_HTTP_POOL: Treatment = Treatment::Ignored(
     "HTTP routes share no pool; proxy.peer.max.inflight bounds them and httpclient.config.* their times",
 );
+const NO_WAITING: Treatment = Treatment::Ignored(
+    "no call waits for a connection; one more than proxy.peer.max.inflight is refused at once",
+);
 const UNUSED_IN_JAVA: Treatment = Treatment::Ignored("the Java proxy does not use it either");
 const NO_CLIENT_DEFAULT: Treatment =
     Treatment::Ignored("unused since 2.1.0; the identity towards a peer is in the route table");
@@ -83,7 +86,7 @@ pub const KEYS: &[Key] = &[
     honoured("proxy.grpc.unaryCall.timeout", MILLIS, Is("3000"), "ms for a packet to be answered"),
     honoured("proxy.async.timeout", MILLIS, Is("5000"), "ms for the body of an HTTP request to arrive; never cuts an inference short"),
     key("proxy.grpc.inference.async.timeout", ANY_INT, Is("1000"), UNUSED_IN_JAVA, "ms"),
-    honoured("httpclinet.config.connection.req.timeout", MILLIS, Is("500"), "HTTP routes: ms to wait for a free connection"),
+    key("httpclinet.config.connection.req.timeout", MILLIS, Is("500"), NO_WAITING, "HTTP routes: ms to wait for a free connection"),
     honoured("httpclient.config.connection.timeout", MILLIS, Is("500"), "HTTP routes: ms to connect"),
     honoured("httpclient.config.sockect.timeout", MILLIS, Is("2000"), "HTTP routes: ms for the answer"),
 

@@ -118,8 +118,6 @@ pub struct Timeouts {
     pub unary: Duration,
     /// The body of an HTTP request to arrive.
     pub http: Duration,
-    /// HTTP routes: waiting for a connection that is free.
-    pub http_route_wait: Duration,
     /// HTTP routes: connecting.
     pub http_route_connect: Duration,
     /// HTTP routes: the answer.
@@ -218,7 +216,6 @@ impl Config {
                 batch: values.duration("proxy.grpc.batch.inference.timeout"),
                 unary: values.duration("proxy.grpc.unaryCall.timeout"),
                 http: values.duration("proxy.async.timeout"),
-                http_route_wait: values.duration("httpclinet.config.connection.req.timeout"),
                 http_route_connect: values.duration("httpclient.config.connection.timeout"),
                 http_route_answer: values.duration("httpclient.config.sockect.timeout"),
             },

@@ -128,7 +128,6 @@ fn defaults_are_those_of_java() {
             batch: ms(10000),
             unary: ms(3000),
             http: ms(5000),
-            http_route_wait: ms(500),
             http_route_connect: ms(500),
             http_route_answer: ms(2000),
         }
