@@ -93,10 +93,23 @@ impl Models {
     /// Faults: 110 request incomplete, name refused or disk error; 123 no buffers, or a pipeline that cannot be
     /// served; 104 file missing; 124 too many loads.
     pub async fn load(&self, request: &PublishRequest) -> Result<Arc<LoadedModel>, Fault> {
+        self.load_knowing(request, &[]).await
+    }
+
+    /// The same where a registry knows FATE-Flow's transfer addresses (decoded): one of them is asked when the request
+    /// names none, before `model.transfer.url` (contract 03 §6.2).
+    ///
+    /// Faults: as [`Models::load`].
+    pub async fn load_knowing(
+        &self,
+        request: &PublishRequest,
+        transfer_addresses: &[String],
+    ) -> Result<Arc<LoadedModel>, Fault> {
         let target = request::load_target(request)?;
         let source = Source::choose(
             request,
             &target.key,
+            transfer_addresses,
             &self.inner.settings,
             &self.inner.policy,
         )?;

@@ -42,6 +42,9 @@ const WITHDRAWAL: Duration = Duration::from_secs(2);
 /// Then consumers need a moment to hear of it.
 const PROPAGATION: Duration = Duration::from_millis(200);
 
+/// A load waits so long for FATE-Flow's addresses; then the last known ones count.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The session with the registry, and what is told there.
 #[derive(Debug)]
 pub(crate) struct Registration {
@@ -94,6 +97,13 @@ pub(crate) async fn open(
 }
 
 impl Registration {
+    /// Where FATE-Flow gives models, as it has registered itself; read now where that is possible.
+    pub(crate) async fn transfer_addresses(&self) -> Vec<String> {
+        self.registry
+            .texts("flow", ONLINE, "transfer", TRANSFER_PATIENCE)
+            .await
+    }
+
     fn announce(&self) -> Revision {
         // Under the lock, so that of two calls the later one tells the later state.
         let leaving = self.leaving.lock();

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod buffers_json;
+pub(crate) mod discovery;
 pub(crate) mod flow_transfer;
 pub(crate) mod folder;
 pub(crate) mod import_path;
@@ -45,16 +46,18 @@ pub(crate) enum FetchError {
 }
 
 impl Source {
-    /// Contract 01 §3.3 step 5 and §3.7; refuses what the operator does not allow.
+    /// Contract 01 §3.3 step 5 and §3.7; refuses what the operator does not allow. `known` are FATE-Flow's registered
+    /// addresses.
     pub(crate) fn choose(
         request: &PublishRequest,
         key: &ModelKey,
+        known: &[String],
         settings: &Settings,
         policy: &UrlPolicy,
     ) -> Result<Source, Fault> {
         match request.load_type.as_str() {
             "" | "FATEFLOW" => Ok(Source::Transfer(transfer_url(
-                request, key, settings, policy,
+                request, key, known, settings, policy,
             )?)),
             "FILE" => Ok(Source::Archive(request.file_path.clone())),
             "CACHE" => Ok(Source::CacheFile(request.file_path.clone())),
@@ -134,6 +137,7 @@ pub(crate) fn read_cache_file(path: &Path, max_bytes: u64) -> Result<Buffers, St
 fn transfer_url(
     request: &PublishRequest,
     key: &ModelKey,
+    known: &[String],
     settings: &Settings,
     policy: &UrlPolicy,
 ) -> Result<Result<TransferUrl, String>, Fault> {
@@ -144,13 +148,16 @@ fn transfer_url(
             .map_err(|cause| no_data(&format!("filePath {:?}: {cause}", request.file_path)))?;
         return Ok(Ok(url));
     }
+    if let Some(url) = discovery::choose(known, key, policy) {
+        return Ok(Ok(url));
+    }
     match settings.transfer_url.as_deref().map(str::trim) {
         // The operator's own address needs no allow-list, but it must not name another model either.
         Some(text) if !text.is_empty() => Ok(TransferUrl::parse(text)
             .and_then(|url| url.not_of_another_model(key))
             .map_err(|cause| format!("model.transfer.url {text:?}: {cause}"))),
         _ => Ok(Err(
-            "the request has no filePath and model.transfer.url is not set".to_owned(),
+            "the request has no filePath, no FATE-Flow is registered and model.transfer.url is not set".to_owned(),
         )),
     }
 }

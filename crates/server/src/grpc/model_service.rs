@@ -38,7 +38,7 @@ impl ModelService for Edge {
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
         let request = request.into_inner();
-        let work = self.node.models.load(&request);
+        let work = load(&self.node, &request);
         let outcome = self.managed(entry("I_MODEL_LOAD", "load"), work).await;
         Ok(Response::new(published(
             outcome.map(|model| model.summary()),
@@ -159,6 +159,17 @@ impl Edge {
     ) -> Result<T, Fault> {
         self.node.manage(&self.node.gates.models, entry, work).await
     }
+}
+
+/// A request that names no source is led to FATE-Flow by the registry (contract 03 §6.2).
+async fn load(node: &Node, request: &PublishRequest) -> Result<Arc<LoadedModel>, Fault> {
+    let names_none = matches!(request.load_type.as_str(), "" | "FATEFLOW")
+        && request.file_path.trim().is_empty();
+    let known = match &node.registration {
+        Some(registration) if names_none => registration.transfer_addresses().await,
+        _ => Vec::new(),
+    };
+    node.models.load_knowing(request, &known).await
 }
 
 /// `data` is the JSON of an empty map, on errors as well. FATE-Flow judges by the status code alone and shows the text of
