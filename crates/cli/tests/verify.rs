@@ -140,11 +140,13 @@ fn other_forms_names_and_numbers_of_hosts_score_alike() {
     made_sets::odd_names(into);
     made_sets::three_hosts(into);
     made_sets::exports(into);
+    made_sets::homogeneous(into, false);
+    made_sets::homogeneous(into, true);
     for extra in [&[][..], &["--numbers"]] {
         let output = verify(&[extra, &["--rows", "40"]].concat(), &[into]);
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(0), "{text}");
-        assert!(text.contains("4 of 4 sets are within"), "{text}");
+        assert!(text.contains("6 of 6 sets are within"), "{text}");
     }
 }
 

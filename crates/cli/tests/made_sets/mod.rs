@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use fate_golden::PartyModel;
-use fate_proto::buffer::{DataTransformMeta, DataTransformParam, LrModelParam};
+use fate_inference::PIPELINE_KEY;
+use fate_proto::buffer::{
+    DataTransformMeta, DataTransformParam, LrModelMeta, LrModelParam, Pipeline,
+};
 use prost::Message;
 use serde_json::{Value, json};
 
@@ -236,6 +239,46 @@ pub(crate) fn three_hosts(into: &Path) -> PathBuf {
     keep(&mut part, &|column| column >= 4);
     part.write(&second);
     rename(&set, "three_hosts")
+}
+
+/// `lr_plain`'s guest as the only party of a homogeneous logistic regression, its scores computed here; with `host` a host's
+/// part of the model, which has no rows, beside it.
+pub(crate) fn homogeneous(into: &Path, host: bool) -> PathBuf {
+    let set = copy_set("lr_plain", into);
+    let directory = set.join("guest_9999");
+    let mut guest = Part::read(&directory);
+    guest.change(PIPELINE_KEY, |pipeline: &mut Pipeline| {
+        let dsl = String::from_utf8(pipeline.inference_dsl.to_vec()).unwrap();
+        pipeline.inference_dsl = dsl.replace("HeteroLRGuest", "HomoLRGuest").into();
+        pipeline.fate_version = "1.9.2".to_owned();
+    });
+    let meta = WEIGHTS.replace("Param", "Meta");
+    guest.change(&meta, |meta: &mut LrModelMeta| {
+        meta.module = "HomoLR".to_owned()
+    });
+    let weights = LrModelParam::decode(guest.buffers[WEIGHTS].clone()).unwrap();
+    let mut predictions = String::from("id,label,predict_result,predict_score,predict_detail\n");
+    for row in &guest.rows {
+        let sum: f64 = guest.header[2..]
+            .iter()
+            .zip(&row[2..])
+            .map(|(name, cell)| weights.weight[name] * cell.parse::<f64>().unwrap())
+            .sum();
+        let score = 1.0 / (1.0 + (-sum - weights.intercept).exp());
+        predictions.push_str(&format!("{},{},,{score},\n", row[0], row[1]));
+    }
+    fs::write(set.join("predictions.csv"), predictions).unwrap();
+    guest.write(&directory);
+    fs::remove_dir_all(set.join("host_10000")).unwrap();
+    if host {
+        let host = set.join("host_10000");
+        guest.role = "host".to_owned();
+        guest.party_id = "10000".to_owned();
+        guest.namespace = guest.namespace.replacen("guest#9999", "host#10000", 1);
+        guest.write(&host);
+        fs::remove_file(host.join("features.csv")).unwrap();
+    }
+    rename(&set, if host { "homo_with_host" } else { "homo_alone" })
 }
 
 /// `sbt_two_hosts` whose guest and first host are FATE-Flow's exports, and the second host its folder.
