@@ -350,7 +350,8 @@ async fn bombs_are_refused_before_they_grow() {
         let started = Instant::now();
         assert_refused(&models, "FILE", &path, &[expected]).await;
         assert!(
-            started.elapsed() < Duration::from_secs(10),
+            // Bombs that go off take minutes; a busy machine takes seconds for what is refused.
+            started.elapsed() < Duration::from_secs(90),
             "bomb {n}: {:?}",
             started.elapsed()
         );
