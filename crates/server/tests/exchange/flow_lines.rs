@@ -51,30 +51,34 @@ fn request(case_id: &str) -> String {
     )
 }
 
-// One thread: what is set here sees the servers' tasks as well.
-#[tokio::test]
-async fn a_guests_line_names_where_its_host_was_reached() {
+/// The lines of all tests of this program: a subscriber of one thread is not asked about what another thread logs first.
+fn collected() -> Lines {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(lines.clone())
         .with_ansi(false)
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    lines
+}
 
+#[tokio::test]
+async fn a_guests_line_names_where_its_host_was_reached() {
+    let lines = collected();
     let pair = pair(&[], &[]).await;
-    pair.guest.infer(&request("reached")).await;
+    pair.guest.infer(&request("was-reached")).await;
     let address = pair.host.grpc().to_string();
-    assert_eq!(lines.routers("reached", "singleInference"), [address]);
+    assert_eq!(lines.routers("was-reached", "singleInference"), [address]);
     // The host itself reached nobody.
-    assert_eq!(lines.routers("reached", "hostInferenceProvider"), [""]);
+    assert_eq!(lines.routers("was-reached", "hostInferenceProvider"), [""]);
 
     let refusing = FalseHost::start(Manner::Fails).await;
     let guest = guest_of(refusing.address, &[]).await;
-    let batch = r#"{"serviceId":"lr-test","caseId":"failed","batchDataList":[{}]}"#;
+    let batch = r#"{"serviceId":"lr-test","caseId":"has-failed","batchDataList":[{}]}"#;
     guest.infer_batch(batch).await;
     // A batch that fails has still been somewhere.
     assert_eq!(
-        lines.routers("failed", "batchInference"),
+        lines.routers("has-failed", "batchInference"),
         [refusing.address.to_string()]
     );
 }
