@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tracing::Subscriber;
@@ -12,10 +13,12 @@ const MAX_PACKAGES: usize = 256;
 
 type Apply = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
 
-/// The levels in force and the way to change them. The embedding program owns the subscriber and hands this over.
+/// The levels in force and the way to change them. The embedding program owns the subscriber and hands this over; roles
+/// of one process share it.
+#[derive(Clone)]
 pub struct LogLevels {
-    levels: Mutex<Levels>,
-    apply: Box<Apply>,
+    levels: Arc<Mutex<Levels>>,
+    apply: Arc<Apply>,
 }
 
 #[derive(Clone)]
@@ -31,11 +34,11 @@ impl LogLevels {
         S: Subscriber + 'static,
     {
         Self {
-            levels: Mutex::new(Levels {
+            levels: Arc::new(Mutex::new(Levels {
                 base: base.into(),
                 packages: BTreeMap::new(),
-            }),
-            apply: Box::new(move |filter| handle.reload(filter).map_err(|e| e.to_string())),
+            })),
+            apply: Arc::new(move |filter| handle.reload(filter).map_err(|e| e.to_string())),
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Gates {
     pub(crate) unary: Arc<Gate>,
     /// Questions about the proxy, changes of routes.
     pub(crate) management: Arc<Gate>,
+    /// Packets of the server in this process. Never closed: the server drains after the ports, and needs it until then.
+    pub(crate) own_server: Arc<Gate>,
 }
 
 impl Gates {
@@ -25,6 +27,7 @@ impl Gates {
             batch: Gate::new(max_in_flight),
             unary: Gate::new(max_in_flight),
             management: Gate::new(MANAGEMENT_CALLS),
+            own_server: Gate::new(max_in_flight),
         }
     }
 
@@ -51,6 +54,7 @@ impl Gates {
             .all(|drained| drained)
     }
 
+    /// Those of the ports.
     fn all(&self) -> [&Arc<Gate>; 4] {
         [&self.inference, &self.batch, &self.unary, &self.management]
     }

@@ -70,6 +70,7 @@ async fn route_records(route: &Route) -> Vec<Record> {
             let msg = format!("{}: {cause}", route.shown);
             return vec![record("check router", msg, Status::Error)];
         }
+        Target::OwnServer => return Vec::new(),
         Target::Grpc { address, tls } => (format!("http://{address}"), tls.as_ref()),
         Target::Http(target) => {
             let is_secured = target.uri.scheme_str() == Some("https");

@@ -15,6 +15,8 @@
 //! An application's request goes the same way without signatures: [`forward::Forwarder::inference`] finds the server of
 //! its service id.
 //!
+//! Where the server runs in the same process, [`OwnServer`] and [`ProxyHandle`] are the two ways between them.
+//!
 //! Promises: a bad file never replaces what is in force; nothing goes in the clear that should be secured, nor back to
 //! this proxy; codes and texts are those of the Java proxy, with causes where it has none; no secret reaches a log.
 
@@ -25,12 +27,14 @@ mod flow_line;
 pub mod forward;
 mod gates;
 mod grpc;
+mod handle;
 mod health_check;
 mod http;
 mod inference;
 pub mod lenient_json;
 mod lifecycle;
 mod node;
+mod own_server;
 pub mod packet_json;
 mod peers;
 mod registration;
@@ -40,5 +44,7 @@ mod watched_file;
 mod wire_packet;
 
 pub use config::Config;
-pub use lifecycle::{Embedding, Proxy, RunningProxy, StartError};
+pub use handle::{NoAnswer, ProxyHandle};
+pub use lifecycle::{Embedding, PreparedProxy, Proxy, RunningProxy, StartError};
+pub use own_server::OwnServer;
 pub use wire_packet::WirePacket;

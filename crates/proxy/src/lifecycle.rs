@@ -1,5 +1,6 @@
 //! Start, drain, stop (contract 04 A.12, in the order bind, wire, ready, register).
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, InterTls};
 use crate::forward::Forwarder;
 use crate::gates::Gates;
+use crate::handle::ProxyHandle;
 use crate::node::{CaseIds, Node};
+use crate::own_server::OwnServer;
 use crate::peers::{PeerLimits, Peers};
 use crate::registration;
 use crate::route_table::{OwnAddresses, RouteEditor, RunningTable};
@@ -60,6 +63,8 @@ pub struct Embedding {
     pub log_levels: Option<LogLevels>,
     /// A registry in place of the configured one.
     pub registry: Option<Registry>,
+    /// The server in the same process.
+    pub own_server: Option<Arc<dyn OwnServer>>,
 }
 
 /// The serving-proxy role.
@@ -79,6 +84,19 @@ pub struct RunningProxy {
     health: [Health; 2],
     stop: CancellationToken,
     tasks: JoinSet<()>,
+}
+
+/// A proxy whose ports are open. Callers of its ports wait, those of its handle do not.
+pub struct PreparedProxy {
+    node: Arc<Node>,
+    ports: Ports,
+    tls: Option<ServerTls>,
+}
+
+impl fmt::Debug for PreparedProxy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_list().entries(self.ports.addresses()).finish()
+    }
 }
 
 /// The open ports of a proxy that does not take calls yet.
@@ -140,11 +158,37 @@ impl Proxy {
         config: Config,
         embedding: Embedding,
     ) -> Result<RunningProxy, StartError> {
+        Self::prepare(config, embedding).await?.serve().await
+    }
+
+    /// All of a start that may fail for reasons of this proxy; nobody hears of it yet.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub async fn prepare(
+        config: Config,
+        embedding: Embedding,
+    ) -> Result<PreparedProxy, StartError> {
         config::say(config.notes());
         let tls = config.inter_tls.as_ref().map(inter_tls).transpose()?;
         let ports = Ports::open(&config).await?;
         let node = Arc::new(assemble(config, embedding, &ports));
-        serve(node, ports, tls).await
+        Ok(PreparedProxy { node, ports, tls })
+    }
+}
+
+impl PreparedProxy {
+    /// The proxy for callers in this process.
+    pub fn handle(&self) -> ProxyHandle {
+        ProxyHandle::new(&self.node, self.ports.intra.1)
+    }
+
+    /// Takes calls and registers.
+    ///
+    /// # Errors
+    /// A service cannot be set up.
+    pub async fn serve(self) -> Result<RunningProxy, StartError> {
+        serve(self.node, self.ports, self.tls).await
     }
 }
 
@@ -159,7 +203,8 @@ fn inter_tls(files: &InterTls) -> Result<ServerTls, TlsError> {
 }
 
 fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
-    let rules = config.state_path.join(".fate/flowRules.json");
+    // Not the server's name for it: both may run in one directory.
+    let rules = config.state_path.join(".fate/proxyFlowRules.json");
     let own = OwnAddresses::new(ports.addresses());
     let table = RunningTable::load(&config.route_table, own);
     let registry = embedding
@@ -171,12 +216,18 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
         http_connect: config.timeouts.http_route_connect,
         http_answer: config.timeouts.http_route_answer,
     };
+    let mut forwarder = Forwarder::new(&config, Arc::clone(&table), registry.clone());
+    let mut peers = Peers::new(limits);
+    if let Some(server) = embedding.own_server {
+        forwarder = forwarder.with_own_server(Arc::clone(&server));
+        peers = peers.with_own_server(server);
+    }
     Node {
         editor: Arc::new(RouteEditor::new(Arc::clone(&table))),
-        forwarder: Forwarder::new(&config, Arc::clone(&table), registry.clone()),
+        forwarder,
         table,
         registry,
-        peers: Peers::new(limits),
+        peers,
         flow: Arc::new(FlowControl::open(rules, Clock::system())),
         metrics: Metrics::default(),
         process: process::Samples::default(),
@@ -243,6 +294,11 @@ impl RunningProxy {
 
     /// Leaves the registry, stops taking calls, waits for those in flight up to `proxy.drain.timeout`, closes the ports.
     pub async fn drain(mut self) {
+        self.close_ports().await;
+    }
+
+    /// The same, but the server in this process can still call through the proxy until it is dropped.
+    pub async fn close_ports(&mut self) {
         if let Some(registry) = &self.node.registry {
             registry.close(UNREGISTER_PATIENCE).await;
         }

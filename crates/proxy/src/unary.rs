@@ -1,10 +1,12 @@
 //! `unaryCall`: a packet on its way to another party, or from one to a server of this party (contract 04 A.4).
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
+use fate_edge::admission::Gate;
 use fate_edge::guard::guarded;
 use fate_proto::proxy::{Data, Packet, Topic};
 use prost::Message as _;
@@ -14,7 +16,7 @@ use crate::call::CallContext;
 use crate::forward::Arrival;
 use crate::grpc::UNARY_CALL;
 use crate::node::{MAX_ADDRESSES, Node, NotSent, ServiceName, Trail, fault_body};
-use crate::peers::{Link, NotAnswered};
+use crate::peers::{Link, NotAnswered, in_time};
 use crate::route_table::Route;
 use crate::wire_packet::WirePacket;
 
@@ -101,10 +103,22 @@ impl Node {
         packet: WirePacket,
         call: &CallContext,
     ) -> Reply {
+        self.unary_in(&self.gates.unary, arrival, packet, call)
+            .await
+    }
+
+    /// A packet that takes its place behind this gate.
+    pub(crate) async fn unary_in(
+        &self,
+        gate: &Arc<Gate>,
+        arrival: Arrival,
+        packet: WirePacket,
+        call: &CallContext,
+    ) -> Reply {
         let started = Instant::now();
         let input = packet.packet().body.clone().unwrap_or_default().value;
         let mut trail = self.packet_trail(packet.packet());
-        let outcome = match self.enter(&self.gates.unary, UNARY) {
+        let outcome = match self.enter(gate, UNARY) {
             Ok(_permit) => {
                 let forwarded = self.forward(arrival, packet, call, &mut trail);
                 guarded(UNARY.service, forwarded)
@@ -181,6 +195,13 @@ impl Node {
                 let reply = reply.map(|packet| Reply::Packet(Box::new(packet)));
                 let text = "receive invalid http response";
                 (reply, Fault::new(ReturnCode::INVALID_ROLE, text))
+            }
+            Link::OwnServer(server) => {
+                let answer = server.unary_call(packet.packet().clone());
+                let reply = in_time(deadline, answer).await;
+                let text = format!("grpc unaryCall error {}", route.shown);
+                let reply = reply.map(|packet| Reply::Packet(Box::new(packet)));
+                (reply, Fault::new(ReturnCode::NET, text))
             }
         };
         match reply {

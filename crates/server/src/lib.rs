@@ -15,6 +15,7 @@ mod features;
 mod flow_rules;
 mod gates;
 mod grpc;
+mod handle;
 mod health_check;
 mod http;
 mod lifecycle;
@@ -26,4 +27,6 @@ mod transport;
 
 pub use config::{Config, ConfigError};
 pub use fate_edge::log_levels::LogLevels;
-pub use lifecycle::{Embedding, RunningServer, Server, StartError, run};
+pub use fate_federation::{CallError, HostTransport};
+pub use handle::ServerHandle;
+pub use lifecycle::{Embedding, PreparedServer, RunningServer, Server, StartError, run};

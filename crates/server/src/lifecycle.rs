@@ -29,6 +29,7 @@ use crate::config::Config;
 use crate::features;
 use crate::flow_rules::FlowRules;
 use crate::gates::Gates;
+use crate::handle::ServerHandle;
 use crate::node::Node;
 use crate::registration::{self, Registration};
 use crate::transport::Routes;
@@ -67,11 +68,21 @@ pub struct Embedding {
     pub single_source: Option<Arc<dyn FeatureSource>>,
     /// Features of the host for batches, instead of `feature.batch.adaptor`.
     pub batch_source: Option<Arc<dyn FeatureSource>>,
+    /// The way to other parties, instead of `proxy` and the proxies of the registry. `federation.hosts` stay.
+    pub own_proxy: Option<Arc<dyn HostTransport>>,
 }
 
 /// The serving-server role.
 #[derive(Debug, Clone, Copy)]
 pub struct Server;
+
+/// A server whose models are restored and whose ports are open. Callers of its ports wait, those of its handle do not.
+#[derive(Debug)]
+pub struct PreparedServer {
+    node: Arc<Node>,
+    grpc: (TcpListener, SocketAddr),
+    http: Option<(TcpListener, SocketAddr)>,
+}
 
 /// A server that takes calls. Dropping it stops it at once; [`RunningServer::drain`] stops it in peace.
 #[derive(Debug)]
@@ -105,6 +116,14 @@ impl Server {
         config: Config,
         embedding: Embedding,
     ) -> Result<RunningServer, StartError> {
+        Self::prepare(config, embedding).await?.serve().await
+    }
+
+    /// All of a start that may fail for reasons of this server; nobody hears of it yet.
+    pub async fn prepare(
+        config: Config,
+        embedding: Embedding,
+    ) -> Result<PreparedServer, StartError> {
         config::say(config.notes());
         let flow = Arc::new(FlowControl::open(rules_file(&config), Clock::system()));
         let (models, report) = Models::open(model_settings(&config)).await?;
@@ -127,7 +146,23 @@ impl Server {
             None => None,
         };
         let node = assemble(config, embedding, models, registration, flow, port)?;
-        serve(Arc::new(node), grpc, http).await
+        Ok(PreparedServer {
+            node: Arc::new(node),
+            grpc,
+            http,
+        })
+    }
+}
+
+impl PreparedServer {
+    /// The server for callers in this process.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.node), self.grpc.1)
+    }
+
+    /// Takes calls and registers.
+    pub async fn serve(self) -> Result<RunningServer, StartError> {
+        serve(self.node, self.grpc, self.http).await
     }
 }
 
@@ -265,7 +300,8 @@ fn assemble(
     let registered = registration.as_ref().filter(|_| finds_proxies);
     let registry = registered.map(|one| one.registry.clone());
     let routes = Routes::new(&config.federation_hosts, registry, config.proxy.as_ref())
-        .map_err(StartError::Setup)?;
+        .map_err(StartError::Setup)?
+        .with_own_proxy(embedding.own_proxy);
     let transport: Arc<dyn HostTransport> = Arc::new(routes);
     let admission: Arc<dyn Admission> = Arc::new(FlowRules(Arc::clone(&flow)));
     let single = features::single(&config);

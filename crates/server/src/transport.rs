@@ -1,7 +1,8 @@
-//! The way to the hosts over gRPC: directly by party id, through a proxy that the registry knows, or through the
-//! configured one.
+//! The way to the hosts: directly by party id, through the proxy in this process, through one that the registry knows, or
+//! through the configured one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use fate_edge::channel::{MAX_MESSAGE_BYTES, innermost, is_timeout, lazy_channel, status_name};
 use fate_edge::config::Address;
@@ -19,6 +20,7 @@ use tonic::{Request, Status};
 #[derive(Debug)]
 pub(crate) struct Routes {
     hosts: BTreeMap<String, Link>,
+    own_proxy: Option<Arc<dyn HostTransport>>,
     registry: Option<RegisteredProxies>,
     proxy: Option<Link>,
 }
@@ -95,12 +97,24 @@ impl Routes {
             .collect::<Result<_, String>>()?;
         Ok(Self {
             hosts,
+            own_proxy: None,
             registry: registry.map(|registry| RegisteredProxies {
                 registry,
                 links: Mutex::default(),
             }),
             proxy: proxy.map(Link::to).transpose()?,
         })
+    }
+
+    /// The same with a proxy in this process, which takes the place of all others.
+    pub(crate) fn with_own_proxy(self, own_proxy: Option<Arc<dyn HostTransport>>) -> Self {
+        Self { own_proxy, ..self }
+    }
+
+    /// The proxy in this process, unless the party is reached directly.
+    fn own_proxy(&self, party_id: &str) -> Option<&dyn HostTransport> {
+        let own = self.own_proxy.as_deref();
+        own.filter(|_| !self.hosts.contains_key(party_id))
     }
 
     fn link(&self, party_id: &str) -> Result<Link, CallError> {
@@ -121,11 +135,17 @@ impl HostTransport for Routes {
         packet: Packet,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Packet, CallError>> {
+        if let Some(own) = self.own_proxy(party_id) {
+            return own.call(party_id, packet, deadline);
+        }
         let link = self.link(party_id);
         Box::pin(async move { link?.call(packet, deadline).await })
     }
 
     fn address(&self, party_id: &str) -> Option<String> {
+        if let Some(own) = self.own_proxy(party_id) {
+            return own.address(party_id);
+        }
         let configured = |link: &Link| link.address.to_string();
         let direct = self.hosts.get(party_id).map(configured);
         let registered = || self.registry.as_ref()?.address();

@@ -83,6 +83,7 @@ impl Node {
             log_levels: None,
             single_source: source.clone(),
             batch_source: source,
+            own_proxy: None,
         };
         let server = Server::start_with(config, embedding).await?;
         Ok(Node { server, store })

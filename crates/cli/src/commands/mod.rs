@@ -7,6 +7,7 @@ mod infer;
 mod inspect;
 mod load;
 mod models;
+mod node;
 mod proxy;
 mod registry;
 mod semantics;
@@ -23,6 +24,7 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     Server(server::Args),
     Proxy(proxy::Args),
+    Node(node::Args),
     Infer(infer::Args),
     Load(load::Args),
     Bind(bind::Args),
@@ -50,9 +52,10 @@ impl Command {
     /// Commands whose result is on stdout log only what is wrong.
     pub(crate) fn default_log_level(&self) -> &'static str {
         match self {
-            Command::Server(_) | Command::Proxy(_) | Command::Model(ModelCommand::Inspect(_)) => {
-                "info"
-            }
+            Command::Server(_)
+            | Command::Proxy(_)
+            | Command::Node(_)
+            | Command::Model(ModelCommand::Inspect(_)) => "info",
             Command::Infer(_)
             | Command::Load(_)
             | Command::Bind(_)
@@ -70,6 +73,7 @@ impl Command {
         match self {
             Command::Server(args) => server::run(&args, log_levels),
             Command::Proxy(args) => proxy::run(&args, log_levels),
+            Command::Node(args) => node::run(&args, log_levels),
             Command::Infer(args) => infer::run(args),
             Command::Load(args) => load::run(&args),
             Command::Bind(args) => bind::run(&args),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fate_domain::fault::Fault;
 use fate_domain::members::Members;
 use fate_domain::model_key::ModelKey;
+use fate_domain::party::Role;
 use fate_domain::return_code::ReturnCode;
 use fate_features::FeatureSource;
 use fate_model::{LoadedModel, Models};
@@ -77,6 +78,20 @@ impl Host {
             failed_reply(shape, &fault)
         });
         (packet::reply(body), record)
+    }
+
+    /// Whether the model that a packet is for is loaded here as a host's.
+    pub fn holds(&self, packet: &Packet) -> bool {
+        let published = self.models.snapshot();
+        match packet::speaker(packet) {
+            Some(Speaker::Current) => published
+                .model(&packet::model_key(packet))
+                .is_some_and(|model| model.role != Role::Guest),
+            Some(Speaker::Legacy) => {
+                question(packet).is_ok_and(|question| published.partner(&question.key).is_some())
+            }
+            None => false,
+        }
     }
 
     async fn answer(&self, packet: &Packet, record: &mut CallRecord) -> Result<Vec<u8>, Fault> {

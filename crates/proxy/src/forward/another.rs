@@ -53,7 +53,9 @@ impl Forwarder {
         if self.enforce.table && !table.allows(from, to) {
             return None;
         }
-        untried(table.routes(to).ok()?, tried)
+        let listed = table.routes(to).ok()?.iter().cloned();
+        let listed: Vec<Route> = listed.map(|route| self.shortened(route)).collect();
+        untried(&listed, tried)
     }
 
     /// All that have registered the service, but those that are to get no calls.

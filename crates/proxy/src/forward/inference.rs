@@ -17,6 +17,11 @@ impl Forwarder {
     /// goes on to the route table's `default`, which leads to another party, and ends in a 105 without a cause, after the
     /// other party got this party's features.
     pub fn inference(&self, service_id: &str, service: &str) -> Result<Route, Fault> {
+        if let Some(at_home) = &self.at_home
+            && at_home.server().is_bound(service_id)
+        {
+            return Ok(at_home.route());
+        }
         if let Some(route) = self.registered(service_id, service) {
             return Ok(route);
         }
@@ -41,6 +46,10 @@ impl Forwarder {
 
     fn listed_server(&self) -> Result<Route, NoServer> {
         let (from, to) = self.own_sides();
+        let own = self.unlisted_own(to.party_id);
+        if let Some(route) = own.filter(|_| self.registry.is_none()) {
+            return Ok(route);
+        }
         let table = self.table.current().ok_or_else(no_route)?;
         if self.enforce.table && !table.allows(from, to) {
             return Err(NoServer::Permission(not_allowed(from, to)));
@@ -61,7 +70,7 @@ impl Forwarder {
             )
             .into());
         }
-        Ok(route.clone())
+        Ok(self.shortened(route.clone()))
     }
 
     /// Servers register by themselves where there is a registry. What `default` leads to is then no server of this

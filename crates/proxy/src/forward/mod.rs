@@ -22,6 +22,7 @@ use fate_registry::{Provider, Registry};
 
 use crate::auth::Auth;
 use crate::config::{Config, Enforce};
+use crate::own_server::{AtHome, OwnServer};
 use crate::route_table::{PartyRole, Route, RunningTable, Target};
 use choice::Choice;
 
@@ -45,6 +46,7 @@ pub struct Forwarder {
     coordinator: String,
     inference_role: String,
     hops: Hops,
+    at_home: Option<AtHome>,
 }
 
 impl Forwarder {
@@ -59,6 +61,16 @@ impl Forwarder {
             coordinator: config.coordinator.clone(),
             inference_role: config.inference_role.clone(),
             hops: Hops::new(),
+            at_home: None,
+        }
+    }
+
+    /// The same beside a server in this process. What it holds goes to it, whatever the registry and the table say; so does
+    /// what is for this party when the table does not list it.
+    pub fn with_own_server(self, server: Arc<dyn OwnServer>) -> Self {
+        Self {
+            at_home: Some(AtHome::new(server)),
+            ..self
         }
     }
 
@@ -84,10 +96,29 @@ impl Forwarder {
         let address: Address = provider.authority().parse().ok()?;
         let own = self.table.own_addresses();
         let is_own = own.contains(&address.host, address.port);
-        (!is_own).then(|| Route {
+        let route = Route {
             shown: provider.authority(),
             target: Target::Grpc { address, tls: None },
-        })
+        };
+        (!is_own).then(|| self.shortened(route))
+    }
+
+    /// Not over the network to the server that is in this process.
+    fn shortened(&self, route: Route) -> Route {
+        match &self.at_home {
+            Some(at_home) => at_home.shortened(route),
+            None => route,
+        }
+    }
+
+    /// The server in this process stands in for a party that is this one and that the table does not list.
+    fn unlisted_own(&self, party_id: &str) -> Option<Route> {
+        let at_home = self.at_home.as_ref()?;
+        let is_listed = match self.table.current() {
+            Some(table) => table.lists_party(party_id),
+            None => !self.table.has_no_file(),
+        };
+        (party_id == self.coordinator && !is_listed).then(|| at_home.route())
     }
 
     /// Whether the rules let one reach the other. Without a file there are no rules; with a bad one nobody knows them.

@@ -58,7 +58,15 @@ impl Forwarder {
 
     /// Only other parties are after the models of this party's servers.
     fn registered_host(&self, arrival: Arrival, packet: &Packet) -> Result<Option<Route>, Fault> {
-        if arrival == Arrival::Intra || self.registry.is_none() {
+        if arrival == Arrival::Intra {
+            return Ok(None);
+        }
+        if let Some(at_home) = &self.at_home
+            && at_home.server().holds(packet)
+        {
+            return Ok(Some(at_home.route()));
+        }
+        if self.registry.is_none() {
             return Ok(None);
         }
         let environment = model_route::environment(packet)?;
@@ -67,6 +75,13 @@ impl Forwarder {
 
     fn listed(&self, parties: Parties<'_>) -> Result<Route, Fault> {
         let Parties { from, to, .. } = parties;
+        if let Some(route) = self.unlisted_own(to.party_id) {
+            return if self.enforce.table && !self.allows(from, to) {
+                Err(not_allowed(from, to))
+            } else {
+                Ok(route)
+            };
+        }
         let table = self.table.current().ok_or_else(no_route)?;
         if self.enforce.table && !table.allows(from, to) {
             return Err(not_allowed(from, to));
@@ -80,7 +95,7 @@ impl Forwarder {
                 let text = format!("grpc unaryCall error {}: {fault}", route.shown);
                 Err(Fault::new(ReturnCode::NET, text))
             }
-            None => Ok(route.clone()),
+            None => Ok(self.shortened(route.clone())),
         }
     }
 

@@ -14,7 +14,9 @@ use fate_edge::config::Address;
 use fate_edge::dial::Dialer;
 use fate_edge::tls::{ClientFiles, ClientTls, Identity, Protocol, TlsError};
 use parking_lot::RwLock;
+use tokio::time::{Instant, timeout_at};
 
+use crate::own_server::OwnServer;
 use crate::route_table::{HttpTarget, Target, TlsSettings};
 
 pub(crate) use grpc::GrpcPeer;
@@ -29,6 +31,7 @@ pub(crate) enum PeerKey {
         tls: Option<TlsSettings>,
     },
     Http(HttpTarget),
+    OwnServer,
 }
 
 impl PeerKey {
@@ -40,6 +43,7 @@ impl PeerKey {
                 tls: tls.clone(),
             }),
             Target::Http(target) => Some(Self::Http(target.clone())),
+            Target::OwnServer => Some(Self::OwnServer),
             Target::Unusable(_) => None,
         }
     }
@@ -79,6 +83,8 @@ pub(crate) struct Peer {
 pub(crate) enum Link {
     Grpc(GrpcPeer),
     Http(Box<HttpPeer>),
+    /// In this process.
+    OwnServer(Arc<dyn OwnServer>),
 }
 
 impl Peer {
@@ -86,6 +92,15 @@ impl Peer {
     pub(crate) fn enter(&self) -> Option<Permit> {
         self.gate.try_enter().ok()
     }
+}
+
+/// What a server in this process answers, unless it is late.
+pub(crate) async fn in_time<T>(
+    deadline: Instant,
+    answer: impl Future<Output = T>,
+) -> Result<T, NotAnswered> {
+    let answer = timeout_at(deadline, answer).await;
+    answer.map_err(|_| NotAnswered::Failed("no answer in time".to_owned()))
 }
 
 /// All open connections.
@@ -106,6 +121,16 @@ impl Peers {
             limits,
             open: RwLock::default(),
         }
+    }
+
+    /// The same with the server in this process.
+    pub(crate) fn with_own_server(self, server: Arc<dyn OwnServer>) -> Self {
+        let peer = Peer {
+            gate: Gate::new(self.limits.max_in_flight),
+            link: Link::OwnServer(server),
+        };
+        self.open.write().insert(PeerKey::OwnServer, Arc::new(peer));
+        self
     }
 
     /// The peer behind an address. Nothing is dialled yet, but the files of its identity are read the first time.
@@ -129,7 +154,7 @@ impl Peers {
     /// Closes the connections to all others as soon as their calls are answered.
     pub(crate) fn retain(&self, is_wanted: impl Fn(&PeerKey) -> bool) {
         self.open.write().retain(|key, _| {
-            let stays = is_wanted(key);
+            let stays = *key == PeerKey::OwnServer || is_wanted(key);
             if !stays {
                 tracing::info!(peer = %key, "no route leads there any longer; its connection is closed");
             }
@@ -149,6 +174,7 @@ impl fmt::Display for PeerKey {
         match self {
             Self::Grpc { address, .. } => address.fmt(out),
             Self::Http(target) => target.uri.fmt(out),
+            Self::OwnServer => out.write_str("the server in this process"),
         }
     }
 }
@@ -171,6 +197,7 @@ fn open(key: PeerKey, limits: PeerLimits) -> Result<Peer, String> {
             };
             Link::Http(Box::new(HttpPeer::open(target.uri, dialer, limits)))
         }
+        PeerKey::OwnServer => return Err("there is no server in this process".to_owned()),
     };
     Ok(Peer { gate, link })
 }

@@ -29,6 +29,8 @@ pub enum Target {
     },
     /// Packets as JSON, posted to the peer's `/unary` (A.5.3).
     Http(HttpTarget),
+    /// The server in this process. No table says so: it is known by its address.
+    OwnServer,
     /// Nowhere: what the table says cannot be followed safely. The text says why.
     Unusable(String),
 }

@@ -202,6 +202,14 @@ impl Config {
         }
     }
 
+    /// The same for a server whose proxy runs in its process.
+    pub fn beside_own_proxy(mut self) -> Self {
+        self.notes.retain(|note| note.text != notes::NO_ROUTES);
+        self.notes.extend(notes::about_own_proxy(&self));
+        self.proxy = None;
+        self
+    }
+
     /// What an operator should know at start: unknown keys, ignored keys, missing routes.
     pub fn notes(&self) -> &[Note] {
         &self.notes

@@ -51,6 +51,20 @@ fn about_peers(entries: &[Entry], values: &Values) -> Option<Note> {
     })
 }
 
+/// In a process that has a proxy of its own, that one is the way to other parties.
+pub(super) fn about_own_proxy(config: &Config) -> Option<Note> {
+    let replaced = config.proxy.as_ref()?;
+    Some(Note {
+        level: Level::Warning,
+        line: None,
+        text: format!("proxy={replaced} is not used: this node has a proxy of its own"),
+    })
+}
+
+/// What is said without any way to other parties.
+pub(super) const NO_ROUTES: &str =
+    "neither proxy nor federation.hosts is set: guest models that need hosts answer 106";
+
 fn about_routes(values: &Values) -> Option<Note> {
     let has_registry = values.flag("useRegister") && values.get("zk.url").is_some();
     let may_route = has_registry && values.flag("useZkRouter");
@@ -58,7 +72,6 @@ fn about_routes(values: &Values) -> Option<Note> {
     (!may_route && !is_static).then(|| Note {
         level: Level::Info,
         line: None,
-        text: "neither proxy nor federation.hosts is set: guest models that need hosts answer 106"
-            .to_owned(),
+        text: NO_ROUTES.to_owned(),
     })
 }
