@@ -1,1 +1,2 @@
-//! Benchmarks, peers included. Empty until there is something to measure against; `fate-serving demo` prints latencies.
+//! Measurements that need something beside us: a program each in `src/bin`, which starts what it measures as processes of
+//! their own and says how to run it.

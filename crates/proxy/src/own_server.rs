@@ -157,19 +157,35 @@ mod tests {
     const HOME: Target = Target::OwnServer;
 
     fn target(outcome: Result<Route, Fault>) -> Result<Target, i32> {
-        outcome.map(|route| route.target).map_err(|fault| fault.code.0)
+        outcome
+            .map(|route| route.target)
+            .map_err(|fault| fault.code.0)
     }
 
     fn sent(node: &Forwarder, arrival: Arrival, to: &str, body: &str) -> Result<Target, i32> {
-        target(node.packet(arrival, packet(to, body)).map(|(route, _)| route))
+        target(
+            node.packet(arrival, packet(to, body))
+                .map(|(route, _)| route),
+        )
     }
 
     #[test]
     fn a_held_model_is_asked_at_home_whatever_registry_and_table_say() {
         let elsewhere = "grpc://b:1/serving/e/unaryCall?version=216".to_owned();
-        let registry = Registry::fixed(Snapshot::of_list([("serving", "e", "unaryCall", elsewhere)]));
-        let routes = table(json!({"10000": {"serving": [{"ip": "a", "port": 1}]}}), true);
-        for node in [node(Some(&routes), Some(registry)), node(Some(&routes), None)] {
+        let registry = Registry::fixed(Snapshot::of_list([(
+            "serving",
+            "e",
+            "unaryCall",
+            elsewhere,
+        )]));
+        let routes = table(
+            json!({"10000": {"serving": [{"ip": "a", "port": 1}]}}),
+            true,
+        );
+        for node in [
+            node(Some(&routes), Some(registry)),
+            node(Some(&routes), None),
+        ] {
             assert_eq!(sent(&node, Arrival::Inter, "10000", "held"), Ok(HOME));
             // Another server of this party has it.
             let other = sent(&node, Arrival::Inter, "10000", "other").unwrap();
@@ -179,17 +195,27 @@ mod tests {
 
     #[test]
     fn rules_guard_the_server_at_home() {
-        for routes in [json!({}), json!({"10000": {"serving": [{"ip": "127.0.0.1", "port": 8000}]}})] {
+        for routes in [
+            json!({}),
+            json!({"10000": {"serving": [{"ip": "127.0.0.1", "port": 8000}]}}),
+        ] {
             let node = node(Some(&table(routes, false)), None);
             for body in ["held", "other"] {
-                assert_eq!(sent(&node, Arrival::Inter, "10000", body), Err(128), "{body}");
+                assert_eq!(
+                    sent(&node, Arrival::Inter, "10000", body),
+                    Err(128),
+                    "{body}"
+                );
             }
         }
     }
 
     #[test]
     fn the_own_party_needs_no_line_in_the_table() {
-        let others = table(json!({"default": {"default": [{"ip": "a", "port": 1}]}}), true);
+        let others = table(
+            json!({"default": {"default": [{"ip": "a", "port": 1}]}}),
+            true,
+        );
         for node in [node(Some(&others), None), node(None, None)] {
             for arrival in [Arrival::Inter, Arrival::Intra] {
                 assert_eq!(sent(&node, arrival, "10000", "other"), Ok(HOME));
@@ -205,7 +231,10 @@ mod tests {
 
     #[test]
     fn a_line_with_its_address_leads_home_without_a_connection() {
-        let own = table(json!({"10000": {"serving": [{"ip": "127.0.0.1", "port": 8000}]}}), true);
+        let own = table(
+            json!({"10000": {"serving": [{"ip": "127.0.0.1", "port": 8000}]}}),
+            true,
+        );
         let node = node(Some(&own), None);
         assert_eq!(sent(&node, Arrival::Inter, "10000", "other"), Ok(HOME));
         assert_eq!(target(node.inference("bound", "inference")), Ok(HOME));

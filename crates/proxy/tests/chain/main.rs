@@ -10,6 +10,7 @@ mod fake_peer;
 mod golden;
 mod http_errors;
 mod lone_proxy;
+mod own_server;
 mod packets;
 mod parties;
 mod publishing;
