@@ -93,6 +93,7 @@ fn the_core_reaches_no_runtime_and_no_network() {
         "axum",
         "reqwest",
         "zookeeper-client",
+        "redis",
     ] {
         assert!(!reached.contains(name), "fate-inference reaches {name}");
     }

@@ -5,7 +5,8 @@
 //! * [`Host`] turns a guest's packet into the reply packet: model, features, partial (contract 01 §1.5, §4.5, §4.6).
 //!
 //! May depend on `fate-domain`, `fate-proto` (messages only), `fate-inference`, `fate-model` and `fate-features`; how
-//! packets travel ([`HostTransport`]) and how calls are limited ([`Admission`]) is the server's affair.
+//! packets travel ([`HostTransport`]), how calls are limited ([`Admission`]) and where results are remembered
+//! ([`ResultCache`]) is the server's affair.
 //!
 //! Promises: every call ends, with an answer that carries the contract's code; a failed, late or silent host never
 //! becomes a score; the bytes that Java peers compare are those of contract 01 §2; what a row brought along is told to
@@ -16,6 +17,7 @@
 mod admission;
 mod claim;
 mod explain;
+mod flights;
 mod guest;
 mod hit_rate;
 mod host;
@@ -24,6 +26,7 @@ mod packet;
 mod record;
 mod reply;
 mod request;
+mod result_cache;
 mod transport;
 mod watch;
 
@@ -32,4 +35,5 @@ pub use guest::{Guest, GuestSettings};
 pub use host::{Host, HostSettings};
 pub use record::{Answer, CallRecord};
 pub use reply::{Shape, failed_reply};
+pub use result_cache::{RemoteResults, ResultCache, ResultKey};
 pub use transport::{CallError, HostTransport};

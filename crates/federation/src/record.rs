@@ -32,6 +32,10 @@ pub struct CallRecord {
     pub rows: u32,
     /// Rows of a successful batch that have no score.
     pub failed_rows: u32,
+    /// Hosts' parts of rows that were remembered.
+    pub cache_hits: u32,
+    /// Those that were looked for in vain.
+    pub cache_misses: u32,
     /// Time spent waiting for other parties.
     pub downstream: Duration,
 }
@@ -47,6 +51,8 @@ impl CallRecord {
             model: None,
             rows: 1,
             failed_rows: 0,
+            cache_hits: 0,
+            cache_misses: 0,
             downstream: Duration::ZERO,
         }
     }

@@ -236,7 +236,17 @@ fn read_row<'a>(index: i32, row: &Members<'a>) -> Result<HostReplyRow<'a>, Broke
     })
 }
 
-impl HostReplyRow<'_> {
+impl<'a> HostReplyRow<'a> {
+    /// A row that the host answered before.
+    pub(crate) fn remembered(index: i32, data: &'a str) -> Self {
+        Self {
+            index,
+            code: ReturnCode::SUCCESS,
+            data: Some(data),
+            explanation: None,
+        }
+    }
+
     /// The host's refusal of the row as the guest hands it on; its text is in the data.
     pub(crate) fn fault(&self) -> Option<Fault> {
         let text = self

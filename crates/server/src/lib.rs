@@ -22,6 +22,7 @@ mod lifecycle;
 mod node;
 mod peer;
 mod registration;
+mod result_cache;
 mod sync;
 mod transport;
 

@@ -33,7 +33,7 @@ use crate::handle::ServerHandle;
 use crate::node::Node;
 use crate::registration::{self, Registration};
 use crate::transport::Routes;
-use crate::{grpc, http, sync};
+use crate::{grpc, http, result_cache, sync};
 
 /// After the last call is answered, connections get this long to take the answer and close.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -304,12 +304,15 @@ fn assemble(
         .with_own_proxy(embedding.own_proxy);
     let transport: Arc<dyn HostTransport> = Arc::new(routes);
     let admission: Arc<dyn Admission> = Arc::new(FlowRules(Arc::clone(&flow)));
+    let results =
+        result_cache::open(&config).map_err(|error| StartError::Setup(error.to_string()))?;
     let single = features::single(&config);
     let batch = features::batch(&config);
     let guest = Guest {
         models: models.clone(),
         transport,
         admission: Arc::clone(&admission),
+        results,
         settings: GuestSettings {
             single_timeout: config.single_timeout,
             batch_timeout: config.batch_timeout,

@@ -9,9 +9,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
 mod link;
+mod redis;
 mod zookeeper;
 
 pub use link::Link;
+pub use redis::{Redis, RedisCluster, RedisFiles};
 pub use zookeeper::{Ensemble, ZooKeeper};
 
 use std::net::TcpListener;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::pin::pin;
-use std::time::Instant;
 
 use bytes::Bytes;
 use fate_domain::fault::Fault;
@@ -12,9 +11,11 @@ use fate_inference::{GuestLocal, Partial, Score};
 use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::Packet;
 use futures::poll;
+use tokio::time::Instant;
 
 use super::explanation::{Explanation, hear};
 use super::own_part::own_part;
+use super::recall::Recalled;
 use super::remote::{self, Silent};
 use super::single::{no_route, write_identifiers, write_question};
 use super::{Call, Guest};
@@ -41,9 +42,14 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     }
 
     let inquiry = guest.inquiry(&request);
-    let packets = packets(guest, &model, &request, &rows, inquiry)?;
     let asked_at = Instant::now();
-    let mut asked = pin!(remote::ask(guest, packets, guest.settings.batch_timeout));
+    let limit = guest.settings.batch_timeout;
+    let hosts: Vec<&Remote> = super::hosts_of(&model).collect();
+    let ids: Vec<&str> = rows.iter().map(|row| row.ids).collect();
+    let recalled = Recalled::of(guest, &model, &hosts, &ids, inquiry, limit).await;
+    call.recalled(&recalled);
+    let packets = packets(guest, &model, &request, &hosts, &rows, &recalled, inquiry)?;
+    let mut asked = pin!(remote::replies(guest, packets, asked_at + limit));
     // The calls are on their way before the guest's own part is computed.
     let early = poll!(asked.as_mut());
     let mut watch = Watch::new(&model.plan, &model.party_id, inquiry);
@@ -54,7 +60,9 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     };
     call.waited_since(asked_at);
     let bodies = answered.map_err(|silent| unreachable_host(guest, &silent))?;
-    let answered = host_rows(&bodies)?;
+    let replied = replied_rows(&hosts, &bodies)?;
+    recalled.remember(&rows, &replied);
+    let answered = with_recalled_rows(replied, &recalled, &rows);
 
     let mut row_objects = Vec::with_capacity(rows.len());
     for (position, (row, own)) in rows.iter().zip(own_parts).enumerate() {
@@ -96,13 +104,16 @@ fn no_rows(model: &LoadedModel) -> Fault {
     }
 }
 
+/// A packet for every host, with the rows that are not remembered; none where all are.
 fn packets<'a>(
     guest: &Guest,
-    model: &'a LoadedModel,
+    model: &LoadedModel,
     request: &GuestRequest<'_>,
+    hosts: &[&'a Remote],
     rows: &[GuestRow<'_>],
+    recalled: &Recalled<'_>,
     inquiry: Inquiry,
-) -> Result<Vec<(&'a Remote, Packet)>, Fault> {
+) -> Result<Vec<(&'a Remote, Option<Packet>)>, Fault> {
     let envelope = Envelope {
         command: BATCH_COMMAND,
         role_name: &guest.settings.service_role_name,
@@ -111,12 +122,21 @@ fn packets<'a>(
         apply_id: request.apply_id.as_deref(),
         max_bytes: guest.settings.message_max,
     };
-    let hosts = model.remotes.iter().filter(|_| model.plan.needs_hosts());
+    let packet = |position: usize, host: &Remote| {
+        let unknown = |row: &usize| recalled.data(position, *row).is_none();
+        let unknown: Vec<&GuestRow<'_>> = (0..rows.len())
+            .filter(unknown)
+            .map(|row| &rows[row])
+            .collect();
+        if unknown.is_empty() {
+            return Ok(None);
+        }
+        let body = host_body(model, host, &unknown, inquiry);
+        packet::request(&envelope, model, host, body).map(Some)
+    };
+    let hosts = hosts.iter().enumerate();
     hosts
-        .map(|host| {
-            let body = host_body(model, host, rows, inquiry);
-            Ok((host, packet::request(&envelope, model, host, body)?))
-        })
+        .map(|(position, host)| Ok((*host, packet(position, host)?)))
         .collect()
 }
 
@@ -124,7 +144,7 @@ fn packets<'a>(
 fn host_body(
     model: &LoadedModel,
     host: &Remote,
-    rows: &[GuestRow<'_>],
+    rows: &[&GuestRow<'_>],
     inquiry: Inquiry,
 ) -> Vec<u8> {
     let size: usize = rows.iter().map(|row| row.ids.len() + 96).sum();
@@ -214,12 +234,21 @@ fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
 }
 
 /// The rows of every host, by index.
-type HostRows<'a> = Vec<(&'a str, HashMap<i32, HostReplyRow<'a>>)>;
+pub(super) type HostRows<'a> = Vec<(&'a str, HashMap<i32, HostReplyRow<'a>>)>;
 
-/// One host that refuses, or cannot be understood, fails the whole batch.
-fn host_rows<'a>(bodies: &'a [(&'a str, Bytes)]) -> Result<HostRows<'a>, Fault> {
-    let mut hosts = HostRows::with_capacity(bodies.len());
-    for (party_id, body) in bodies {
+/// What the hosts replied; nothing of a host that was not asked. One host that refuses, or cannot be understood, fails
+/// the whole batch.
+fn replied_rows<'a>(
+    hosts: &[&'a Remote],
+    bodies: &'a [Option<Bytes>],
+) -> Result<HostRows<'a>, Fault> {
+    let mut replied = HostRows::with_capacity(hosts.len());
+    for (host, body) in hosts.iter().zip(bodies) {
+        let party_id = host.party_id.as_str();
+        let Some(body) = body else {
+            replied.push((party_id, HashMap::new()));
+            continue;
+        };
         let broken = |cause: Broken| {
             tracing::warn!(party_id, %cause, "a host's answer to a batch is not usable");
             Fault::new(ReturnCode::NET, format!("party id {party_id} remote error"))
@@ -230,12 +259,27 @@ fn host_rows<'a>(bodies: &'a [(&'a str, Bytes)]) -> Result<HostRows<'a>, Fault> 
             return Err(fault);
         }
         let rows = reply.rows().map_err(broken)?;
-        hosts.push((
-            *party_id,
+        replied.push((
+            party_id,
             rows.into_iter().map(|row| (row.index, row)).collect(),
         ));
     }
-    Ok(hosts)
+    Ok(replied)
+}
+
+fn with_recalled_rows<'a>(
+    mut replied: HostRows<'a>,
+    recalled: &'a Recalled<'_>,
+    rows: &[GuestRow<'_>],
+) -> HostRows<'a> {
+    for (host, (_, by_index)) in replied.iter_mut().enumerate() {
+        for (position, row) in rows.iter().enumerate() {
+            if let Some(data) = recalled.text(host, position) {
+                by_index.insert(row.index, HostReplyRow::remembered(row.index, data));
+            }
+        }
+    }
+    replied
 }
 
 /// Takes down what every host tells of a row; the first that has too few features is the fault.

@@ -3,24 +3,28 @@
 mod batch;
 mod explanation;
 mod own_part;
+mod recall;
 mod remote;
 mod single;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
 use fate_inference::Score;
-use fate_model::{Binding, LoadedModel, Models};
+use fate_model::{Binding, LoadedModel, Models, Remote};
+use tokio::time::Instant;
 
 use self::explanation::Explanation;
+use self::recall::Recalled;
 use crate::admission::{Admission, check_model};
 use crate::java_json::write_text;
 use crate::record::{Answer, CallRecord};
 use crate::reply::{Shape, failed_with_data};
 use crate::request::GuestRequest;
+use crate::result_cache::RemoteResults;
 use crate::transport::HostTransport;
 use crate::watch::Inquiry;
 
@@ -49,6 +53,9 @@ pub struct Guest {
     pub models: Models,
     pub transport: Arc<dyn HostTransport>,
     pub admission: Arc<dyn Admission>,
+    /// What hosts answered before. As long as there is one, hosts are asked in Java's form: what is remembered is what
+    /// Java nodes remember.
+    pub results: Option<RemoteResults>,
     pub settings: GuestSettings,
 }
 
@@ -144,6 +151,10 @@ impl Call {
         data
     }
 
+    fn recalled(&mut self, recalled: &Recalled<'_>) {
+        (self.record.cache_hits, self.record.cache_misses) = recalled.tally();
+    }
+
     fn waited_since(&mut self, start: Instant) {
         self.record.downstream = start.elapsed();
     }
@@ -158,6 +169,11 @@ impl Call {
             record: self.record,
         }
     }
+}
+
+/// The hosts that a model's score needs.
+fn hosts_of(model: &LoadedModel) -> impl Iterator<Item = &Remote> {
+    model.remotes.iter().filter(|_| model.plan.needs_hosts())
 }
 
 /// `"modelId":…,"modelVersion":…,"timestamp":…`

@@ -9,6 +9,7 @@ use futures::future::try_join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::Guest;
+use crate::result_cache::{HostAnswer, RemoteResults, ResultKey};
 use crate::transport::CallError;
 
 /// A host that gave no reply.
@@ -30,24 +31,75 @@ impl Silent<'_> {
     }
 }
 
-/// The body of each host's reply, in the order of the packets.
-pub(super) async fn ask<'a>(
+/// How a host's part comes to be known.
+#[derive(Debug)]
+pub(super) enum Source<'a> {
+    /// It is remembered.
+    Memory(Bytes),
+    /// The host is asked.
+    Host(Packet),
+    /// The host is asked, unless somebody else is asking the same; a success is remembered.
+    Shared(Packet, &'a RemoteResults, ResultKey),
+}
+
+/// Each host's answer, in the order of the sources.
+pub(super) async fn parts<'a>(
     guest: &'a Guest,
-    packets: Vec<(&'a Remote, Packet)>,
-    limit: Duration,
-) -> Result<Vec<(&'a str, Bytes)>, Silent<'a>> {
-    let deadline = Instant::now() + limit;
+    sources: Vec<(&'a Remote, Source<'a>)>,
+    deadline: Instant,
+) -> Result<Vec<(&'a str, HostAnswer)>, Silent<'a>> {
+    try_join_all(sources.into_iter().map(|(host, source)| async move {
+        let answer = match source {
+            Source::Memory(data) => HostAnswer::Remembered(data),
+            Source::Host(packet) => HostAnswer::Reply(ask(guest, host, packet, deadline).await?),
+            Source::Shared(packet, results, key) => {
+                let asked = results.ask_once(key, ask(guest, host, packet, deadline));
+                within(host, deadline, asked).await??
+            }
+        };
+        Ok((host.party_id.as_str(), answer))
+    }))
+    .await
+}
+
+/// The body of the reply of each host that is asked, in the order of the packets.
+pub(super) async fn replies<'a>(
+    guest: &'a Guest,
+    packets: Vec<(&'a Remote, Option<Packet>)>,
+    deadline: Instant,
+) -> Result<Vec<Option<Bytes>>, Silent<'a>> {
     try_join_all(packets.into_iter().map(|(host, packet)| async move {
-        let party_id = host.party_id.as_str();
-        let call = guest.transport.call(party_id, packet, deadline);
-        match timeout_at(deadline, call).await {
-            Ok(Ok(reply)) => Ok((party_id, reply.body.unwrap_or_default().value)),
-            Ok(Err(cause)) => Err(Silent { party_id, cause }),
-            Err(_) => Err(Silent {
-                party_id,
-                cause: CallError::Timeout,
-            }),
+        match packet {
+            Some(packet) => ask(guest, host, packet, deadline).await.map(Some),
+            None => Ok(None),
         }
     }))
     .await
+}
+
+/// The body of a host's reply.
+async fn ask<'a>(
+    guest: &Guest,
+    host: &'a Remote,
+    packet: Packet,
+    deadline: Instant,
+) -> Result<Bytes, Silent<'a>> {
+    let party_id = host.party_id.as_str();
+    let call = guest.transport.call(party_id, packet, deadline);
+    match within(host, deadline, call).await? {
+        Ok(reply) => Ok(reply.body.unwrap_or_default().value),
+        Err(cause) => Err(Silent { party_id, cause }),
+    }
+}
+
+async fn within<T>(
+    host: &Remote,
+    deadline: Instant,
+    work: impl Future<Output = T>,
+) -> Result<T, Silent<'_>> {
+    let late = |_| Silent {
+        party_id: &host.party_id,
+        cause: CallError::Timeout,
+    };
+    timeout_at(deadline, work).await.map_err(late)
 }

@@ -1,19 +1,19 @@
 //! One row at the guest.
 
-use std::pin::pin;
-use std::time::Instant;
-
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
 use fate_inference::{GuestLocal, Partial, Score};
-use fate_model::LoadedModel;
+use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::Packet;
 use futures::poll;
+use std::pin::pin;
+use tokio::time::Instant;
 
 use super::explanation::{Explanation, hear};
 use super::own_part::own_part;
-use super::remote::{self, Silent};
+use super::recall::Recalled;
+use super::remote::{self, Silent, Source};
 use super::{Call, Guest};
 use crate::admission::check_interface;
 use crate::explain;
@@ -21,6 +21,7 @@ use crate::java_json;
 use crate::packet::{self, Envelope, SINGLE_COMMAND};
 use crate::reply;
 use crate::request::{self, GuestRequest, GuestRow, random_id};
+use crate::result_cache::{HIT, HostAnswer};
 use crate::transport::CallError;
 use crate::watch::{Inquiry, Watch};
 
@@ -34,13 +35,14 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     let model = guest.model_for(&request, 1, call)?;
 
     let inquiry = guest.inquiry(&request);
-    let packet = packet_for(guest, &model, &request, &row, inquiry);
-    let hosts = model.remotes.iter().filter(|_| model.plan.needs_hosts());
-    let packets = hosts
-        .map(|host| Ok((host, packet(host)?)))
-        .collect::<Result<_, Fault>>()?;
     let asked_at = Instant::now();
-    let mut asked = pin!(remote::ask(guest, packets, guest.settings.single_timeout));
+    let limit = guest.settings.single_timeout;
+    let hosts: Vec<&Remote> = super::hosts_of(&model).collect();
+    let recalled = Recalled::of(guest, &model, &hosts, &[row.ids], inquiry, limit).await;
+    call.recalled(&recalled);
+    let packet = packet_for(guest, &model, &request, &row, inquiry);
+    let sources = sources(&hosts, &recalled, packet)?;
+    let mut asked = pin!(remote::parts(guest, sources, asked_at + limit));
     // The calls are on their way before the guest's own part is computed.
     let early = poll!(asked.as_mut());
     let mut watch = Watch::new(&model.plan, &model.party_id, inquiry);
@@ -52,9 +54,30 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
         std::task::Poll::Pending => asked.await,
     };
     call.waited_since(asked_at);
-    let bodies = answered.map_err(|silent| unreachable_host(guest, &silent))?;
-    let (message, score) = score(&model, local, &bodies, watch, call)?;
+    let answers = answered.map_err(|silent| unreachable_host(guest, &silent))?;
+    let (message, score) = score(&model, local, &answers, watch, call)?;
     Ok(reply::single(&message, &call.data(Some(&score)), None))
+}
+
+fn sources<'a>(
+    hosts: &[&'a Remote],
+    recalled: &Recalled<'a>,
+    packet: impl Fn(&Remote) -> Result<Packet, Fault>,
+) -> Result<Vec<(&'a Remote, Source<'a>)>, Fault> {
+    let source = |position: usize, host: &Remote| -> Result<Source<'a>, Fault> {
+        Ok(
+            match (recalled.data(position, 0), recalled.place(position, 0)) {
+                (Some(data), _) => Source::Memory(data.clone()),
+                (None, Some((results, key))) => Source::Shared(packet(host)?, results, key),
+                (None, None) => Source::Host(packet(host)?),
+            },
+        )
+    };
+    hosts
+        .iter()
+        .enumerate()
+        .map(|(position, host)| Ok((*host, source(position, host)?)))
+        .collect()
 }
 
 fn packet_for<'a>(
@@ -63,7 +86,7 @@ fn packet_for<'a>(
     request: &'a GuestRequest<'_>,
     row: &'a GuestRow<'_>,
     inquiry: Inquiry,
-) -> impl Fn(&fate_model::Remote) -> Result<Packet, Fault> + 'a {
+) -> impl Fn(&Remote) -> Result<Packet, Fault> + 'a {
     let envelope = Envelope {
         command: SINGLE_COMMAND,
         role_name: &guest.settings.service_role_name,
@@ -135,14 +158,23 @@ fn null_result(party_id: &str, what: &str) -> Fault {
 fn score(
     model: &LoadedModel,
     local: GuestLocal,
-    bodies: &[(&str, Bytes)],
+    answers: &[(&str, HostAnswer)],
     mut watch: Option<Watch<'_>>,
     call: &mut Call,
 ) -> Result<(String, Score), Fault> {
     let mut message = String::new();
-    let mut partials: Vec<(&str, Partial)> = Vec::with_capacity(bodies.len());
+    let mut partials: Vec<(&str, Partial)> = Vec::with_capacity(answers.len());
     let mut without_part = None;
-    for (party_id, body) in bodies {
+    for (party_id, answer) in answers {
+        let body = match answer {
+            HostAnswer::Reply(body) => body,
+            HostAnswer::Remembered(data) => {
+                let data = String::from_utf8_lossy(data);
+                partials.push((party_id, model.plan.read_partial(party_id, &data)?));
+                message = HIT.to_owned();
+                continue;
+            }
+        };
         // A host that says nothing readable has no part; the merge then refuses to score without it.
         let Some(reply) = reply::read_host_reply(body) else {
             without_part.get_or_insert((party_id, "is not a result"));

@@ -2,8 +2,8 @@
 
 use fate_edge::config::{ANY_INT, COUNT, Fallback, Key, Kind, MILLIS, Treatment, honoured, key};
 
-const NO_RESULT_CACHE: Treatment =
-    Treatment::Ignored("this version has no cache of remote results");
+const ONE_CONNECTION: Treatment =
+    Treatment::Ignored("one connection to each Redis carries all questions at the same time");
 const NO_THREAD_POOL: Treatment = Treatment::Ignored(
     "there is no thread per request; calls in flight are bounded by serving.max.inflight",
 );
@@ -39,6 +39,9 @@ pub(super) const OURS: &[&str] = &[
     "sync.peers",
     "response.details",
     "min.feature.hit.rate",
+    "local.cache.max.bytes",
+    "redis.tls",
+    "redis.tls.ca",
 ];
 
 /// Every key the server knows.
@@ -114,19 +117,22 @@ pub const KEYS: &[Key] = &[
     honoured("registry.cache.path", Kind::Text, Unset, "directory of the last known providers and the weights; unset: ~/.fate"),
 
     // Cache of remote results.
-    key("remoteModelInferenceResultCacheSwitch", Kind::Flag, Is("false"), NO_RESULT_CACHE, "cache hosts' results"),
-    key("cache.type", Kind::Choice(&["local", "redis"]), Is("local"), NO_RESULT_CACHE, "where results are cached"),
-    key("local.cache.maxsize", ANY_INT, Is("10000"), NO_RESULT_CACHE, "entries"),
-    key("local.cache.expire", ANY_INT, Is("30"), NO_RESULT_CACHE, "s"),
-    key("local.cache.interval", ANY_INT, Is("3"), NO_RESULT_CACHE, "s"),
-    key("redis.ip", Kind::Text, Unset, NO_RESULT_CACHE, "Redis address"),
-    key("redis.port", Kind::Port, Is("3306"), NO_RESULT_CACHE, "Redis port"),
-    key("redis.password", Kind::Secret, Unset, NO_RESULT_CACHE, "Redis password"),
-    key("redis.cluster.nodes", Kind::Text, Unset, NO_RESULT_CACHE, "Redis cluster addresses"),
-    key("redis.timeout", ANY_INT, Is("2000"), NO_RESULT_CACHE, "ms"),
-    key("redis.expire", ANY_INT, Is("3000"), NO_RESULT_CACHE, "s"),
-    key("redis.maxTotal", ANY_INT, Is("20"), NO_RESULT_CACHE, "connections"),
-    key("redis.maxIdle", ANY_INT, Is("2"), NO_RESULT_CACHE, "connections"),
+    honoured("remoteModelInferenceResultCacheSwitch", Kind::Flag, Is("false"), "guest: what hosts answered is remembered, and they are not asked again for the same ids"),
+    honoured("cache.type", Kind::Choice(&["local", "redis"]), Is("local"), "where it is remembered: in this process, or in a Redis that servers share, Java's included"),
+    honoured("local.cache.maxsize", COUNT, Is("10000"), "local: entries at the same time; those that were not used for longest leave"),
+    honoured("local.cache.max.bytes", Kind::Number { min: 65536, max: 1 << 40 }, Is("67108864"), "local: bytes of all entries together"),
+    honoured("local.cache.expire", ANY_INT, Is("30"), "local: s after which an answer is forgotten, however often it was used; 0 and less: never"),
+    key("local.cache.interval", ANY_INT, Is("3"), Treatment::Ignored("an answer is forgotten at its time, without a sweep"), "s between two sweeps"),
+    honoured("redis.ip", Kind::Text, Unset, "Redis: host"),
+    honoured("redis.port", Kind::Port, Is("3306"), "Redis: port; Redis itself listens on 6379"),
+    honoured("redis.password", Kind::Secret, Unset, "Redis: password"),
+    honoured("redis.cluster.nodes", Kind::Text, Unset, "Redis: host:port,… of some servers of a cluster, instead of redis.ip and redis.port"),
+    honoured("redis.tls", Kind::Flag, Is("false"), "Redis: over TLS"),
+    honoured("redis.tls.ca", Kind::Text, Unset, "Redis: PEM file of the authority that is trusted, instead of the system's"),
+    honoured("redis.timeout", MILLIS, Is("2000"), "Redis: ms for an answer, never more than a quarter of the hosts' time; then hosts are asked, and Redis is left alone for a while"),
+    honoured("redis.expire", ANY_INT, Is("3000"), "Redis: s after which an answer is forgotten; 0 and less: never"),
+    key("redis.maxTotal", ANY_INT, Is("20"), ONE_CONNECTION, "connections"),
+    key("redis.maxIdle", ANY_INT, Is("2"), ONE_CONNECTION, "connections"),
 
     // Threads and HTTP pools of the Java server.
     key("serving.core.pool.size", ANY_INT, Processors(1), NO_THREAD_POOL, "gRPC threads"),

@@ -6,6 +6,7 @@
 mod keys;
 mod notes;
 mod registry;
+mod result_cache;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ pub use fate_edge::config::{
 };
 pub use keys::KEYS;
 pub use registry::RegistryConfig;
+pub use result_cache::ResultCacheConfig;
 
 /// The interface version announced in packets and `listProps`, the one of FATE-Serving 2.1.7.
 pub const CURRENT_VERSION: i64 = 216;
@@ -50,6 +52,8 @@ pub struct Config {
     pub proxy: Option<Address>,
     /// The service registry, if there is one.
     pub registry: Option<RegistryConfig>,
+    /// Where hosts' results are remembered, if they are.
+    pub result_cache: Option<ResultCacheConfig>,
     /// Hosts reached directly, by party id.
     pub federation_hosts: BTreeMap<String, Address>,
     /// Deadline of a single inference's host calls.
@@ -132,6 +136,7 @@ impl Config {
         let values = Values::read(KEYS, entries, &mut problems);
         problems.extend(one_port_twice(&values, entries, PORTS));
         let registry = registry::read(entries, &values, &mut problems);
+        let result_cache = result_cache::read(entries, &values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError {
                 origin: origin.to_owned(),
@@ -141,6 +146,7 @@ impl Config {
         let notes = notes::notes(entries, &values);
         let mut config = Self::from_values(values, notes);
         config.registry = registry;
+        config.result_cache = result_cache;
         config.notes.extend(notes::about_sources(&config, entries));
         Ok(config)
     }
@@ -162,6 +168,7 @@ impl Config {
             service_role_name: values.text("serviceRoleName").unwrap_or_default(),
             proxy: values.address("proxy"),
             registry: None,
+            result_cache: None,
             federation_hosts: values.hosts("federation.hosts"),
             single_timeout: values.duration("single.inference.rpc.timeout"),
             batch_timeout: values.duration("batch.inference.rpc.timeout"),

@@ -3,7 +3,7 @@
 use fate_edge::config::{Entry, Level, Note, Values, about_entry, line_of};
 
 use super::keys::KEYS;
-use super::{Config, registry};
+use super::{Config, registry, result_cache};
 use crate::features;
 
 pub(super) fn notes(entries: &[Entry], values: &Values) -> Vec<Note> {
@@ -12,6 +12,7 @@ pub(super) fn notes(entries: &[Entry], values: &Values) -> Vec<Note> {
         .filter_map(|entry| about_entry(KEYS, entry))
         .collect();
     notes.extend(registry::notes(entries, values));
+    notes.extend(result_cache::notes(entries, values));
     notes.extend(about_routes(values));
     notes.extend(about_peers(entries, values));
     notes

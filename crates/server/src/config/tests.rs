@@ -374,3 +374,54 @@ fn an_unusable_feature_source_is_warned_of() {
     assert_eq!((note.level, note.line), (Level::Warning, Some(2)));
     assert!(note.text.ends_with("will answer 116"), "{}", note.text);
 }
+
+#[test]
+fn a_cache_is_off_unless_it_is_switched_on() {
+    let cache = |text: &str| read(text).unwrap().result_cache;
+    assert!(cache("cache.type=redis\n").is_none());
+    let on = "remoteModelInferenceResultCacheSwitch=true\n";
+    let Some(ResultCacheConfig::Local(local)) = cache(on) else {
+        panic!("not local")
+    };
+    assert_eq!((local.max_entries, local.max_bytes), (10_000, 64 << 20));
+    assert_eq!(local.expire, Some(Duration::from_secs(30)));
+    let text = format!("{on}local.cache.expire=0\n");
+    let Some(ResultCacheConfig::Local(local)) = cache(&text) else {
+        panic!("not local")
+    };
+    assert_eq!(local.expire, None);
+}
+
+#[test]
+fn the_keys_of_redis() {
+    let on = "remoteModelInferenceResultCacheSwitch=true\ncache.type=redis\n";
+    let redis = |text: &str| match read(&format!("{on}{text}")).unwrap().result_cache {
+        Some(ResultCacheConfig::Redis(settings)) => settings,
+        other => panic!("{other:?}"),
+    };
+    let one = redis("redis.ip=r\nredis.port=6379\nredis.password=hunter2\nredis.expire=-1\n");
+    assert_eq!(
+        one.nodes,
+        fate_cache::RedisNodes::Single("r".to_owned(), 6379)
+    );
+    assert_eq!((one.timeout, one.expire), (Duration::from_secs(2), None));
+    assert_eq!(one.password.as_deref(), Some("hunter2"));
+    assert!(!format!("{one:?}").contains("hunter2"));
+    let many = redis("redis.cluster.nodes=a:1, b:2\nredis.tls=true\nredis.tls.ca=/ca.pem\n");
+    let nodes = vec![("a".to_owned(), 1), ("b".to_owned(), 2)];
+    assert_eq!(many.nodes, fate_cache::RedisNodes::Cluster(nodes));
+    assert_eq!(many.tls.unwrap().ca.as_deref(), Some(Path::new("/ca.pem")));
+
+    for (text, key, line) in [
+        ("", "cache.type", 2),
+        ("redis.cluster.nodes=a:1,b\n", "redis.cluster.nodes", 3),
+        ("redis.ip=r\nredis.port=0\n", "redis.port", 4),
+    ] {
+        let problems = read(&format!("{on}{text}")).unwrap_err().problems;
+        assert_eq!(problems.len(), 1, "{text}");
+        assert_eq!(
+            (problems[0].key.as_str(), problems[0].line),
+            (key, Some(line))
+        );
+    }
+}

@@ -12,6 +12,7 @@ mod floods;
 mod flow_lines;
 mod hostile;
 mod registered;
+mod remembered;
 mod silent_hosts;
 mod synchronising;
 mod vectors;
