@@ -25,7 +25,7 @@ pub(super) struct Dialer {
 }
 
 enum Dialled {
-    Single(Client),
+    Single(Box<Client>),
     Cluster(Box<ClusterClient>),
 }
 
@@ -59,7 +59,7 @@ impl Dialer {
         });
         let client = match &settings.nodes {
             RedisNodes::Single(host, port) => single(settings, host, *port, certificates)
-                .map(Dialled::Single)
+                .map(|client| Dialled::Single(Box::new(client)))
                 .map_err(wrong)?,
             RedisNodes::Cluster(nodes) => cluster(settings, nodes, certificates)
                 .map(|client| Dialled::Cluster(Box::new(client)))
