@@ -121,7 +121,14 @@ impl Models {
         };
         let models = self.clone();
         let work = async move { models.load_now(target, source, resource_address).await };
-        let result = self.inner.flights.run(&key, request, work).await;
+        let is_published = |model: &Arc<LoadedModel>| {
+            let published = self.snapshot();
+            published
+                .model(&key)
+                .is_some_and(|one| Arc::ptr_eq(one, model))
+        };
+        let flights = &self.inner.flights;
+        let result = flights.run(&key, request, is_published, work).await;
         match &result {
             Ok(model) => {
                 tracing::info!(model = key.store_name(), role = %model.role, "model loaded: {}", model.summary())

@@ -1,38 +1,62 @@
 //! The transfer address of a load that names none, among those that FATE-Flow has registered (contract 03 §6.2): the one of
 //! the model itself, or else any that gives every model.
-
-use std::hash::{BuildHasher as _, RandomState};
+//!
+//! Java compares what is registered *encoded*, with `%7E` for `~`, so that it never finds the addresses of single models
+//! that FATE-Flow writes on Python 3.7 and later, and asks for another model's. Here decoded texts are compared, and an
+//! address of another model is never asked.
 
 use fate_domain::model_key::ModelKey;
+use rand::seq::IndexedRandom as _;
 
 use super::url_policy::{TransferUrl, UrlPolicy};
 
 /// What FATE-Flow 1.4 registers ends so, without a model.
 const GENERIC: &str = "/transfer";
 
-/// `known` are decoded texts of the registry, so that it does not matter whether `~` was escaped (Java's never match).
-/// Addresses that the operator does not allow are passed over.
-pub(crate) fn choose(known: &[String], key: &ModelKey, policy: &UrlPolicy) -> Option<TransferUrl> {
-    let admitted = |text: &String| {
-        let url = TransferUrl::parse(text).ok()?;
-        policy.admit(url, key).ok()
-    };
+/// Addresses of one kind that are looked at: a flood of bad ones takes no time from other requests.
+const LOOKED_AT: usize = 100;
+
+/// How much of a refused address is quoted.
+const QUOTED_CHARS: usize = 200;
+
+/// `known` are decoded texts of the registry, so that it does not matter whether `~` was escaped. Addresses that the
+/// operator does not allow are passed over: what stands in a registry is anybody's.
+///
+/// # Errors
+/// Why none of them can be asked, as a part of a sentence.
+pub(crate) fn choose(
+    known: &[String],
+    key: &ModelKey,
+    policy: &UrlPolicy,
+) -> Result<TransferUrl, String> {
+    let mut refused = None;
+    let mut admit =
+        |text: &String| match TransferUrl::parse(text).and_then(|url| policy.admit(url, key)) {
+            Ok(url) => Some(url),
+            Err(cause) => {
+                let quoted: String = text.chars().take(QUOTED_CHARS).collect();
+                refused.get_or_insert(format!("registered is {quoted:?}: {cause},"));
+                None
+            }
+        };
     let of_model = format!("/{}/{}", key.namespace.replace('#', "~"), key.table_name);
-    let mut own = known.iter().filter(|text| text.ends_with(&of_model));
-    if let Some(url) = own.find_map(admitted) {
-        return Some(url);
+    let own = known.iter().filter(|text| text.ends_with(&of_model));
+    if let Some(url) = own.take(LOOKED_AT).find_map(&mut admit) {
+        return Ok(url);
     }
-    let mut generic: Vec<TransferUrl> = known
+    let generic: Vec<&String> = known
         .iter()
         .filter(|text| text.ends_with(GENERIC))
-        .filter_map(admitted)
         .collect();
-    if generic.is_empty() {
-        return None;
+    let mut in_random_order = generic.choose_multiple(&mut rand::rng(), LOOKED_AT);
+    if let Some(url) = in_random_order.find_map(|text| admit(text)) {
+        return Ok(url);
     }
-    // Any of them: the standard library seeds its hashers from the system's randomness.
-    let random = usize::try_from(RandomState::new().hash_one(0u8) >> 33).unwrap_or(0);
-    Some(generic.swap_remove(random % generic.len()))
+    Err(match refused {
+        Some(refused) => refused,
+        None if known.is_empty() => "no FATE-Flow is registered".to_owned(),
+        None => format!("none of {} registered addresses gives it", known.len()),
+    })
 }
 
 #[cfg(test)]
@@ -47,7 +71,8 @@ mod tests {
         };
         let policy = UrlPolicy::new(&owned(allow)).unwrap();
         let key = ModelKey::new("2020080416153238910324", MODEL);
-        choose(&owned(known), &key, &policy).map(|url| url.text().to_owned())
+        let url = choose(&owned(known), &key, &policy).ok()?;
+        Some(url.text().to_owned())
     }
 
     #[test]
@@ -78,5 +103,28 @@ mod tests {
         let seen: std::collections::BTreeSet<String> =
             (0..200).filter_map(|_| chosen(&known, &[])).collect();
         assert_eq!(seen.len(), 2);
+    }
+
+    #[test]
+    fn the_reason_for_finding_none_is_told() {
+        let own = format!("/{}/1", MODEL.replace('#', "~"));
+        let refused = [
+            format!("ftp://h:1/v1/model/transfer{own}"),
+            "x".repeat(1 << 20) + &own,
+            "\u{fffd}/transfer".to_owned(),
+        ];
+        let other = ["http://h:1/v1/model/transfer/guest~1~m/1".to_owned()];
+        for (known, expected) in [
+            (&refused[..], "registered is \"ftp://h:1"),
+            (&refused[1..], "registered is \"xxx"),
+            (&refused[2..], "registered is \"\u{fffd}/transfer\""),
+            (&other[..], "none of 1 registered addresses gives it"),
+            (&[], "no FATE-Flow is registered"),
+        ] {
+            let key = ModelKey::new("1", MODEL);
+            let text = choose(known, &key, &UrlPolicy::default()).unwrap_err();
+            assert!(text.contains(expected), "{text}");
+            assert!(text.len() < 1000, "{text}");
+        }
     }
 }

@@ -148,17 +148,18 @@ fn transfer_url(
             .map_err(|cause| no_data(&format!("filePath {:?}: {cause}", request.file_path)))?;
         return Ok(Ok(url));
     }
-    if let Some(url) = discovery::choose(known, key, policy) {
-        return Ok(Ok(url));
-    }
+    let in_registry = match discovery::choose(known, key, policy) {
+        Ok(url) => return Ok(Ok(url)),
+        Err(cause) => cause,
+    };
     match settings.transfer_url.as_deref().map(str::trim) {
         // The operator's own address needs no allow-list, but it must not name another model either.
         Some(text) if !text.is_empty() => Ok(TransferUrl::parse(text)
             .and_then(|url| url.not_of_another_model(key))
             .map_err(|cause| format!("model.transfer.url {text:?}: {cause}"))),
-        _ => Ok(Err(
-            "the request has no filePath, no FATE-Flow is registered and model.transfer.url is not set".to_owned(),
-        )),
+        _ => Ok(Err(format!(
+            "the request has no filePath, {in_registry} and model.transfer.url is not set"
+        ))),
     }
 }
 

@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
     key("http.max.pool.size", ANY_INT, Is("50"), Treatment::Ignored("unused by the Java server as well"), "connections of the http sources"),
 
     // Models.
-    honoured("model.transfer.url", Kind::Url, Unset, "FATE-Flow's transfer address, asked when a load request names none"),
+    honoured("model.transfer.url", Kind::Url, Unset, "FATE-Flow's transfer address, asked when a load request names none and none is registered"),
     honoured("model.transfer.allow", Kind::UrlList, Unset, "URL prefixes models may be fetched from; unset: any http(s) URL that ends in /v1/model/transfer"),
     honoured("model.transfer.ca", Kind::Text, Unset, "PEM file of authorities that are trusted for https transfers besides the system's"),
     honoured("model.transfer.timeout", MILLIS, Unset, "ms for fetching a model; unset: httpclient.tran.sockect.timeout"),

@@ -8,6 +8,7 @@ mod edges;
 mod example;
 mod explain;
 mod false_host;
+mod fate_flow;
 mod floods;
 mod flow_lines;
 mod hostile;

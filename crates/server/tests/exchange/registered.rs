@@ -10,7 +10,6 @@ use fate_proto::model::{UnbindRequest, UnloadRequest};
 use fate_registry::tree::Tree;
 use fate_registry::{Instance, Offer, Registry, ZooKeeperSettings, tree};
 use fate_testkit::ZooKeeper;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::cluster::{HOST_DATA, Node, channel, models};
 use crate::example::{GUEST, HOST, VERSION};
@@ -49,18 +48,18 @@ async fn models_are(zookeeper: &ZooKeeper, expected: &[String]) {
     );
 }
 
-struct Keys {
+pub(crate) struct Keys {
     address: String,
     files: tempfile::TempDir,
 }
 
 impl Keys {
-    fn of(address: String) -> Self {
+    pub(crate) fn of(address: String) -> Self {
         let files = tempfile::tempdir().unwrap();
         Self { address, files }
     }
 
-    async fn start(&self, pairs: &[(&str, &str)]) -> Node {
+    pub(crate) async fn start(&self, pairs: &[(&str, &str)]) -> Node {
         let files = self.files.path().to_str().unwrap();
         let mut all = vec![
             ("zk.url", self.address.as_str()),
@@ -264,76 +263,4 @@ async fn a_server_serves_without_its_registry_and_registers_when_it_comes() {
     zookeeper.restart();
     let md5 = ModelKey::new(VERSION, HOST).environment();
     models_are(&zookeeper, &[format!("{md5}/unaryCall")]).await;
-}
-
-/// FATE-Flow's transfer endpoint with the example's guest; tells the first line of what it was asked.
-async fn flow() -> (std::net::SocketAddr, tokio::sync::oneshot::Receiver<String>) {
-    let directory = tempfile::tempdir().unwrap();
-    let cache = directory.path().join("cache");
-    crate::example::write_cache(&cache, "guest");
-    let data = std::fs::read_to_string(&cache).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (asked, was_asked) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let (mut connection, _) = listener.accept().await.unwrap();
-        let mut question = Vec::new();
-        while !question.ends_with(b"}") {
-            connection.read_buf(&mut question).await.unwrap();
-        }
-        let question = String::from_utf8(question).unwrap();
-        let body = format!(r#"{{"data":{data},"retcode":0,"retmsg":"success"}}"#);
-        let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        connection.write_all(head.as_bytes()).await.unwrap();
-        connection.write_all(body.as_bytes()).await.unwrap();
-        asked
-            .send(question.lines().next().unwrap().to_owned())
-            .unwrap();
-    });
-    (address, was_asked)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_load_without_an_address_finds_fate_flow() {
-    let Some(zookeeper) = ZooKeeper::start() else {
-        return;
-    };
-    let (flow, was_asked) = flow().await;
-    let client = zookeeper_client::Client::connect(&zookeeper.address())
-        .await
-        .unwrap();
-    let open =
-        zookeeper_client::CreateMode::Persistent.with_acls(zookeeper_client::Acls::anyone_all());
-    // As FATE-Flow 1.11 on Python >= 3.7 writes it: the ~ is not escaped (contract 03 §5.8).
-    let model = GUEST.replace('#', "~");
-    let url = format!("http://{flow}/v1/model/transfer/{model}/{VERSION}");
-    let leaf = url.replace(':', "%3A").replace('/', "%2F");
-    let mut path = String::new();
-    for name in [
-        "FATE-SERVICES",
-        "flow",
-        "online",
-        "transfer",
-        "providers",
-        leaf.as_str(),
-    ] {
-        path = format!("{path}/{name}");
-        client.create(&path, b"", &open).await.unwrap();
-    }
-    // The operator's own address would lead nowhere.
-    let nowhere = [("model.transfer.url", "http://127.0.0.1:1/v1/model/transfer")];
-    let node = Keys::of(zookeeper.address()).start(&nowhere).await;
-    let request = crate::cluster::publish_request("guest");
-    let loaded = models(node.grpc())
-        .await
-        .publish_load(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(loaded.status_code, 0, "{}", loaded.message);
-    let asked = was_asked.await.unwrap();
-    assert!(
-        asked.starts_with(&format!("POST /v1/model/transfer/{model}/{VERSION} ")),
-        "{asked}"
-    );
 }
