@@ -3,10 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-/// Passes connections on to a server, or swallows every byte: the way of a black hole, where nobody is told anything.
+/// Passes connections on to a server, at once or late, or swallows every byte: the way of a black hole, where nobody is told anything.
 /// Connections from before a hole do not come back to life after it, since bytes of them are lost.
 #[derive(Debug)]
 pub struct Link {
@@ -18,6 +18,21 @@ pub struct Link {
 struct Switches {
     is_hole: AtomicBool,
     is_over: AtomicBool,
+    delay_ms: AtomicU64,
+}
+
+impl Switches {
+    /// Holds bytes back; a delay that is changed meanwhile holds for them as well.
+    fn hold_back(&self) {
+        let began = Instant::now();
+        let is_early = || {
+            let delay = self.delay_ms.load(Ordering::SeqCst);
+            began.elapsed() < Duration::from_millis(delay)
+        };
+        while is_early() && !self.is_over.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 impl Link {
@@ -39,6 +54,12 @@ impl Link {
     /// Swallows everything from now on, in both directions.
     pub fn cut(&self) {
         self.state.is_hole.store(true, Ordering::SeqCst);
+    }
+
+    /// Everything takes that long from now on, in each direction.
+    pub fn delay(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_millis()).unwrap();
+        self.state.delay_ms.store(delay, Ordering::SeqCst);
     }
 
     /// Lets new connections through again.
@@ -89,6 +110,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, switches: &Switches) {
             swallow(from, switches);
             return;
         }
+        switches.hold_back();
         if to.write_all(&buffer[..length]).is_err() {
             break;
         }

@@ -250,13 +250,16 @@ impl Follower<'_> {
 
     /// Everything was read once when nothing is left to list.
     fn note_completeness(&mut self) {
-        let is_busy = !self.to_list.is_empty() || !self.listing.is_empty();
-        if self.is_complete || is_busy || !self.unread.is_empty() {
+        if self.is_complete || self.is_busy() || !self.unread.is_empty() {
             return;
         }
         self.link.report(Part::Discovery, None);
         self.is_complete = true;
         self.publish_at = Some(Instant::now());
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.to_list.is_empty() || !self.listing.is_empty()
     }
 
     fn publish(&mut self) {
@@ -291,6 +294,9 @@ impl Follower<'_> {
             self.link
                 .state
                 .send_if_modified(|state| !std::mem::replace(&mut state.is_complete, true));
+        }
+        // A node that may not be read must not keep the others out of the file.
+        if self.is_complete || !self.is_busy() {
             self.keep_at.get_or_insert(now + KEEP);
         }
     }

@@ -260,22 +260,23 @@ impl Publisher<'_> {
         self.parents.lock().clear();
         let this = &*self;
         let made: Vec<String> = self.made.keys().cloned().collect();
-        let gone: Vec<String> = stream::iter(made)
+        let gone: Vec<(String, i64)> = stream::iter(made)
             .map(|path| async move {
-                let stat = answered(this.client.check_stat(&path)).await;
-                let own = this.client.session_id().0;
-                let is_gone = match stat {
-                    Ok(stat) => stat.is_none_or(|stat| stat.ephemeral_owner != own),
-                    Err(_) => false,
-                };
-                is_gone.then_some(path)
+                // What could not be looked at is looked at the next time.
+                let stat = answered(this.client.check_stat(&path)).await.ok()?;
+                let owner = stat.map_or(0, |stat| stat.ephemeral_owner);
+                (owner != this.client.session_id().0).then_some((path, owner))
             })
             .buffer_unordered(CONCURRENT)
-            .filter_map(async |path| path)
+            .filter_map(async |gone| gone)
             .collect()
             .await;
-        for path in gone {
-            tracing::warn!(%path, "registry: a node of ours is gone, it is made anew");
+        for (path, owner) in gone {
+            if owner == 0 {
+                tracing::warn!(%path, "registry: a node of ours is gone, it is made anew");
+            } else {
+                tracing::warn!(%path, session = format!("{owner:#x}"), "registry: another session holds a node of ours, it is taken back; does a second process have this address?");
+            }
             self.made.remove(&path);
         }
     }

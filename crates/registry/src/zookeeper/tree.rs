@@ -79,16 +79,44 @@ pub enum TreeError {
 /// No session, or a node that may not be read. A node that goes away meanwhile is left out.
 pub async fn read(settings: &ZooKeeperSettings) -> Result<Tree, TreeError> {
     let login = settings.login.as_ref();
-    let client = session::connect(settings).await.map_err(|error| {
-        let addresses = settings.addresses.to_string();
-        let cause = session::describe(&error, login);
-        TreeError::Connect { addresses, cause }
-    })?;
+    let client = session_for(settings).await?;
     let in_words = |failure| in_words(failure, login);
     let leaves = leaves(&client).await.map_err(in_words)?;
     let components = components(&client).await.map_err(in_words)?;
     session::end(client).await;
     Ok(Tree { leaves, components })
+}
+
+/// The decoded children of one service's node, as FATE-Flow looks for servings (contract 03 §5.5): nothing else in the
+/// tree needs to be readable. In a session of its own.
+///
+/// # Errors
+/// No session, or a node that may not be read. A node that is not there has no children.
+pub async fn children(
+    settings: &ZooKeeperSettings,
+    project: &str,
+    environment: &str,
+    service: &str,
+) -> Result<Vec<String>, TreeError> {
+    let client = session_for(settings).await?;
+    let path = paths::providers(project, environment, service);
+    let names = match answered(client.list_children(&path)).await {
+        Err(Error::NoNode) => Vec::new(),
+        listed => listed.map_err(|error| {
+            let login = settings.login.as_ref();
+            in_words(Failure { path, error }, login)
+        })?,
+    };
+    session::end(client).await;
+    Ok(names.iter().filter_map(|name| leaf::decode(name)).collect())
+}
+
+async fn session_for(settings: &ZooKeeperSettings) -> Result<Client, TreeError> {
+    session::connect(settings).await.map_err(|error| {
+        let addresses = settings.addresses.to_string();
+        let cause = session::describe(&error, settings.login.as_ref());
+        TreeError::Connect { addresses, cause }
+    })
 }
 
 fn in_words(failure: Failure, login: Option<&Login>) -> TreeError {

@@ -4,6 +4,7 @@
 
 mod acl;
 mod choice;
+mod hostile;
 mod last_known;
 mod many;
 mod outages;
