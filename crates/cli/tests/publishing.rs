@@ -9,9 +9,10 @@ mod process;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use fate_registry::{Instance, Login, Offer, Registry, ZooKeeperSettings};
+use fate_golden::Set;
+use fate_registry::{Login, ZooKeeperSettings};
 use fate_testkit::ZooKeeper;
 use pair::Pair;
 use process::{golden, run, stderr, stdout};
@@ -177,96 +178,99 @@ fn servings_of_fate_flows_configuration() {
     pair.assert_scores("lr-test", 10);
 }
 
-/// What a serving has in ZooKeeper, as the registry writes it.
-async fn registered(zookeeper: &str, serving: &str, login: Option<(&str, &str)>) -> Registry {
-    let port = serving.rsplit_once(':').unwrap().1.parse().unwrap();
+/// The guide's second way: servings register themselves, and the command finds them as FATE-Flow does.
+#[tokio::test(flavor = "multi_thread")]
+async fn servings_of_zookeeper_with_and_without_acl() {
+    for login in [None, Some(("fate_dev", "geheim"))] {
+        let Some(zookeeper) = ZooKeeper::start() else {
+            return;
+        };
+        servings_of_a_zookeeper(&zookeeper.address(), login).await;
+    }
+}
+
+async fn servings_of_a_zookeeper(address: &str, login: Option<(&str, &str)>) {
+    let acl = login.map_or(String::new(), |(user, password)| {
+        format!("acl.enable=true\nacl.username={user}\nacl.password={password}\n")
+    });
+    let pair = Pair::start_with(
+        "lr_plain",
+        &format!("zk.url={address}\nregister.ip=127.0.0.1\nregistry.cache.path=.\n{acl}"),
+    );
+    are_registered(address, login, 2).await;
+    let models = golden("lr_plain");
+    let models = models.to_str().unwrap();
+    let load = pair.job("load.json", json!({}));
+    let bind = pair.job(
+        "bind.json",
+        json!({"service_id": "lr-test", "servings": []}),
+    );
+    let conf = |login: Option<(&str, &str)>| {
+        let (user, password) = login.unwrap_or_default();
+        let path = pair.path("base_conf.yaml");
+        let text = format!(
+            "use_registry: true\nzookeeper:\n  hosts:\n    - {address}\n  use_acl: {}\n  user: {user}\n  password: {password}\n",
+            login.is_some()
+        );
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let base_conf = conf(login);
+    let arguments = [
+        "load",
+        "-c",
+        &load,
+        "--models",
+        models,
+        "--flow-conf",
+        &base_conf,
+    ];
+    let text = succeed(&arguments);
+    let loaded = text.matches("  loaded  ").count();
+    assert_eq!(loaded, 4, "both parties at both servings: {text}");
+    let text = succeed(&["bind", "-c", &bind, "--flow-conf", &base_conf]);
+    assert_eq!(text.matches("  bound  ").count(), 2, "{text}");
+    pair.assert_scores("lr-test", 20);
+
+    if login.is_none() {
+        return;
+    }
+    for wrong in [None, Some(("fate_dev", "falsch"))] {
+        let output = run(&["models", "--flow-conf", &conf(wrong)]);
+        let (code, text) = code_and_text(&output);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("cannot be read"), "{text}");
+        assert!(
+            !text.contains("falsch") && !text.contains("geheim"),
+            "{text}"
+        );
+    }
+}
+
+/// Waits for that many serving-servers.
+async fn are_registered(address: &str, login: Option<(&str, &str)>, count: usize) {
     let settings = ZooKeeperSettings {
-        instance: Some(Instance {
-            host: "127.0.0.1".to_owned(),
-            port,
-        }),
         login: login.map(|(user, password)| Login {
             user: user.to_owned(),
             password: password.to_owned(),
         }),
-        ..ZooKeeperSettings::new(zookeeper.parse().unwrap(), "serving")
+        ..ZooKeeperSettings::new(address.parse().unwrap(), "client")
     };
-    let registry = Registry::open(settings);
-    let offers = ["publishLoad", "publishBind"]
-        .map(|service| Offer::grpc("serving", "online", service).unwrap());
-    let revision = registry.announce(offers.into());
-    let patience = Duration::from_secs(60);
-    assert!(
-        registry.settled(revision, patience).await,
-        "{:?}",
-        registry.state()
-    );
-    registry
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let tree = fate_registry::tree::read(&settings).await.unwrap();
+        if tree.components.len() == count {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{tree:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn servings_of_zookeeper_with_and_without_acl() {
-    let pair = Pair::start("lr_plain");
-    let models = golden("lr_plain");
-    let models = models.to_str().unwrap();
-    let load = pair.job("load.json", json!({}));
-    for (number, login) in [None, Some(("fate_dev", "geheim"))].into_iter().enumerate() {
-        let Some(zookeeper) = ZooKeeper::start() else {
-            return;
-        };
-        let address = zookeeper.address();
-        let _guest = registered(&address, &pair.guest.grpc, login).await;
-        let host = registered(&address, &pair.host.grpc, login).await;
-        let conf = |login: Option<(&str, &str)>| {
-            let (user, password) = login.unwrap_or_default();
-            let path = pair.path("base_conf.yaml");
-            let text = format!(
-                "use_registry: true\nzookeeper:\n  hosts:\n    - {address}\n  use_acl: {}\n  user: {user}\n  password: {password}\n",
-                login.is_some()
-            );
-            fs::write(&path, text).unwrap();
-            path.to_str().unwrap().to_owned()
-        };
-        let base_conf = conf(login);
-        let text = succeed(&[
-            "load",
-            "-c",
-            &load,
-            "--models",
-            models,
-            "--flow-conf",
-            &base_conf,
-        ]);
-        assert_eq!(
-            text.matches("  loaded  ").count(),
-            4,
-            "both parties at both servings: {text}"
-        );
-        // Now the guest's serving alone is registered.
-        host.close(Duration::from_secs(10)).await;
-        let service_id = format!("lr-{number}");
-        let bind = pair.job(
-            "bind.json",
-            json!({"service_id": service_id, "servings": []}),
-        );
-        let text = succeed(&["bind", "-c", &bind, "--flow-conf", &base_conf]);
-        assert_eq!(text.lines().count(), 1, "{text}");
-        pair.assert_scores(&service_id, 5);
-
-        if login.is_some() {
-            for wrong in [None, Some(("fate_dev", "falsch"))] {
-                let output = run(&["models", "--flow-conf", &conf(wrong)]);
-                let (code, text) = code_and_text(&output);
-                assert_eq!(code, Some(1), "{text}");
-                assert!(text.contains("cannot be read"), "{text}");
-                assert!(
-                    !text.contains("falsch") && !text.contains("geheim"),
-                    "{text}"
-                );
-            }
-        }
-    }
-    let nobody = pair.path("nobody.yaml");
+#[test]
+fn a_zookeeper_that_is_not_there_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let nobody = directory.path().join("nobody.yaml");
     fs::write(
         &nobody,
         "use_registry: true\nzookeeper: {hosts: ['127.0.0.1:1']}\n",
@@ -392,4 +396,153 @@ fn wrong_usage_ends_with_2_and_says_what_is_missing() {
     with(&["unload"], "required");
     with(&["unload", "guest#1#m"], "required");
     with(&["models"], "please configure servings");
+}
+
+/// Files from elsewhere: a clear refusal in a short time, whatever is in them.
+#[test]
+fn hostile_files_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = directory.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let job = |party_id: &str, model_id: &str, version: &str| {
+        json!({
+            "initiator": {"role": "guest", "party_id": party_id},
+            "role": {"guest": [party_id]},
+            "job_parameters": {"model_id": model_id, "model_version": version},
+        })
+        .to_string()
+    };
+    let refused = |arguments: &[&str], expected: &str| {
+        let began = Instant::now();
+        let (code, text) = code_and_text(&run(arguments));
+        assert!(
+            matches!(code, Some(1 | 2)),
+            "{arguments:?}: {code:?} {text}"
+        );
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+        assert!(text.len() < 4000, "{arguments:?}: {} bytes", text.len());
+        let spent = began.elapsed();
+        assert!(spent < Duration::from_secs(10), "{arguments:?}: {spent:?}");
+    };
+
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let folder = directory.path().to_str().unwrap();
+    let deep = file("deep.json", "[".repeat(50_000).as_bytes());
+    let deep_role = format!("{{\"initiator\":{}", "{\"a\":".repeat(10_000));
+    let deep_role = file("deep_role.json", deep_role.as_bytes());
+    for (path, expected) in [
+        (deep.as_str(), "not a JSON object"),
+        (&deep_role, "not a JSON object"),
+        (&file("bytes.json", b"\xff\xfe{"), "cannot be read"),
+        (&file("large.json", &vec![b' '; 2 << 20]), "larger than"),
+        (
+            &file("cut.json", &job("1", "m", "v").as_bytes()[..40]),
+            "not a JSON object",
+        ),
+        (&file("null.json", b"null"), "not a JSON object"),
+        (folder, "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        (pipe.to_str().unwrap(), "not a regular file"),
+    ] {
+        for command in ["load", "bind", "unbind", "unload"] {
+            refused(
+                &[command, "-c", path, "--servings", "127.0.0.1:1"],
+                expected,
+            );
+        }
+    }
+
+    // Names that lead out of the model cache find nothing there.
+    let cache = directory.path().join("model_local_cache");
+    fs::create_dir_all(cache.join("guest#1#m/1")).unwrap();
+    let secret = directory.path().join("secret");
+    let set = Set::open(golden("lr_plain")).unwrap();
+    made_sets::write_flow_folder(&secret.join("1"), &set.guest().buffers);
+    let cache = cache.to_str().unwrap();
+    for (party_id, model_id, version) in [
+        ("1", "m/../../secret", "1"),
+        ("../../../secret", "m", "1"),
+        ("1", "m", "../../secret/1"),
+        ("1", "m", secret.join("1").to_str().unwrap()),
+        ("1\u{0}", "m", "1"),
+    ] {
+        let path = file("job.json", job(party_id, model_id, version).as_bytes());
+        refused(
+            &[
+                "load",
+                "-c",
+                &path,
+                "--models",
+                cache,
+                "--servings",
+                "127.0.0.1:1",
+            ],
+            "skipped",
+        );
+    }
+
+    let good = file("good.json", job("1", "m", "1").as_bytes());
+    let laughs: String = (0..9)
+        .map(|level| {
+            let item = if level == 0 {
+                "lol".to_owned()
+            } else {
+                format!("*a{}", level - 1)
+            };
+            format!("a{level}: &a{level} [{}]\n", vec![item; 9].join(","))
+        })
+        .collect();
+    for (yaml, expected) in [
+        (laughs.as_bytes(), "conf.yaml"),
+        ("[".repeat(10_000).as_bytes(), "conf.yaml"),
+        ("- ".repeat(20_000).as_bytes(), "conf.yaml"),
+        (b"servings: {hosts: [1, 2]}", "host:port"),
+        (b"servings: {hosts: [[['a:b']]]}", "not an address"),
+        (
+            b"use_registry: true\nzookeeper: {hosts: 'no port'}",
+            "host:port",
+        ),
+        (b"use_registry: true\nzookeeper: []", "zookeeper"),
+        (b"\t\t: \x00", "conf.yaml"),
+        (b"\xff", "cannot be read"),
+    ] {
+        let conf = file("conf.yaml", yaml);
+        let arguments = [
+            "bind",
+            "-c",
+            &good,
+            "--service-id",
+            "s",
+            "--flow-conf",
+            &conf,
+        ];
+        refused(&arguments, expected);
+    }
+
+    for (name, bytes) in [
+        ("garbage.zip", &b"PK\x03\x04garbage"[..]),
+        ("empty.zip", b""),
+        (
+            "end.zip",
+            b"PK\x05\x06\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00",
+        ),
+        ("text.zip", b"{\"a\": "),
+    ] {
+        let archive = file(name, bytes);
+        let arguments = [
+            "load",
+            "-c",
+            &good,
+            "--models",
+            &archive,
+            "--servings",
+            "127.0.0.1:1",
+        ];
+        refused(&arguments, name);
+    }
 }

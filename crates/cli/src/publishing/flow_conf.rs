@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-/// FATE-Flow's are a few hundred bytes.
-const MAX_BYTES: u64 = 1 << 20;
+/// FATE-Flow's are a few hundred bytes. A YAML file that does its worst keeps the parser busy for a second.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// What one or several files say together.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -69,22 +69,15 @@ impl ServingArgs {
             login: login.map(|(user, password)| Login { user, password }),
             ..ZooKeeperSettings::new(addresses, "client")
         };
-        let tree = tokio::time::timeout(self.timeout(), tree::read(&settings))
+        let service = "publishLoad";
+        let reading = tree::children(&settings, "serving", "online", service);
+        let texts = tokio::time::timeout(self.timeout(), reading)
             .await
             .map_err(|_| anyhow::anyhow!("ZooKeeper at {}: too late", settings.addresses))??;
-        let is_load = |leaf: &&tree::Leaf| {
-            (
-                leaf.project.as_str(),
-                leaf.environment.as_str(),
-                leaf.service.as_str(),
-            ) == ("serving", "online", "publishLoad")
-        };
-        let found: Vec<String> = tree
-            .leaves
+        let found: Vec<String> = texts
             .iter()
-            .filter(is_load)
-            .filter_map(|leaf| Provider::read(&leaf.text, &leaf.service))
-            .map(|provider| provider.authority().to_string())
+            .filter_map(|text| Provider::read(text, service))
+            .map(|provider| provider.authority())
             .collect();
         if found.is_empty() {
             let cause = format!(

@@ -56,17 +56,23 @@ impl Node {
 impl Pair {
     /// `set` must have one host, and rows of plain numbers.
     pub(crate) fn start(set: &str) -> Pair {
+        Pair::start_with(set, "")
+    }
+
+    /// The same; both nodes have these properties as well.
+    pub(crate) fn start_with(set: &str, properties: &str) -> Pair {
         let set = Set::open(golden(set)).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let rows = path.join("rows");
         fs::write(&rows, host_rows(&set)).unwrap();
         let source = format!(
-            "feature.single.adaptor=file-pick\nfeature.batch.adaptor=file-pick\nhost.data.file={}",
+            "feature.single.adaptor=file-pick\nfeature.batch.adaptor=file-pick\nhost.data.file={}\n{properties}",
             rows.display()
         );
         let host = Node::start(&path.join("host"), &source);
-        let route = format!("federation.hosts={}={}", set.hosts()[0].party_id, host.grpc);
+        let host_id = &set.hosts()[0].party_id;
+        let route = format!("federation.hosts={host_id}={}\n{properties}", host.grpc);
         let guest = Node::start(&path.join("guest"), &route);
         Pair {
             set,
