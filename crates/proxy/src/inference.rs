@@ -174,6 +174,8 @@ impl Node {
     ) -> Result<Bytes, Fault> {
         let service = which.name().service;
         let mut route = self.forwarder.inference(service_id, service)?;
+        let another = |tried: &[Route]| self.forwarder.another_server(service_id, service, tried);
+        route = self.around_down(route, another);
         let deadline = call.deadline_within(self.limit(which));
         let mut tried = Vec::new();
         loop {
@@ -190,8 +192,7 @@ impl Node {
             if tried.len() == MAX_ADDRESSES {
                 return Err(fault);
             }
-            let another = self.forwarder.another_server(service_id, service, &tried);
-            route = another.ok_or(fault)?;
+            route = another(&tried).ok_or(fault)?;
         }
     }
 
@@ -205,6 +206,7 @@ impl Node {
     ) -> Result<Result<Bytes, Fault>, NotSent> {
         let (peer, _place) = self.peer(route, which.name().service).await?;
         let fault = |cause: &str| net(format!("remote rpc exception: {cause} ({})", route.shown));
+        let sent = Instant::now();
         let answer = match &peer.link {
             Link::Grpc(peer) => peer.unary(which.path(), message, call, deadline).await,
             Link::OwnServer(server) => in_time(deadline, ask_own(&**server, which, message)).await,
@@ -212,15 +214,16 @@ impl Node {
                 return Err(NotSent(fault("servers are asked over gRPC, not by url")));
             }
         };
+        peer.note(&answer, sent.elapsed());
         match answer {
             Ok(answer) => Ok(Ok(answer)),
             Err(NotAnswered::Unsent(cause)) => {
                 tracing::warn!(peer = route.shown, cause, "a server was not reached");
                 Err(NotSent(fault(&cause)))
             }
-            Err(NotAnswered::Failed(cause)) => {
-                tracing::warn!(peer = route.shown, cause, "a server has not answered");
-                Ok(Err(fault(&cause)))
+            Err(cause) => {
+                tracing::warn!(peer = route.shown, %cause, "a server has not answered");
+                Ok(Err(fault(&cause.to_string())))
             }
         }
     }

@@ -105,6 +105,23 @@ impl Node {
         Ok((peer, place))
     }
 
+    /// The route, unless its peer is down and `another` knows one whose peer is not.
+    pub(crate) fn around_down(
+        &self,
+        route: Route,
+        another: impl Fn(&[Route]) -> Option<Route>,
+    ) -> Route {
+        let mut passed = vec![route];
+        while self.peers.is_down(&passed[passed.len() - 1].target) {
+            match another(&passed) {
+                Some(next) if passed.len() < MAX_ADDRESSES => passed.push(next),
+                // All are down: the choice of before is as good as any.
+                _ => return passed.swap_remove(0),
+            }
+        }
+        passed.swap_remove(passed.len() - 1)
+    }
+
     /// Counts a finished call and writes its line.
     pub(crate) fn account(
         &self,

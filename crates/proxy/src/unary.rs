@@ -154,6 +154,8 @@ impl Node {
         let hops = self.forwarder.hops();
         let call = &call.with_hops(hops.next(arrival, call.hops.as_ref())?);
         let (mut route, packet) = self.forwarder.packet(arrival, packet)?;
+        let another = |tried: &[Route]| self.forwarder.another(arrival, packet.packet(), tried);
+        route = self.around_down(route, another);
         let deadline = call.deadline_within(self.config.timeouts.unary);
         let mut tried = Vec::new();
         loop {
@@ -169,8 +171,7 @@ impl Node {
             if tried.len() == MAX_ADDRESSES {
                 return Err(fault);
             }
-            let another = self.forwarder.another(arrival, packet.packet(), &tried);
-            route = another.ok_or(fault)?;
+            route = another(&tried).ok_or(fault)?;
         }
     }
 
@@ -182,6 +183,7 @@ impl Node {
         deadline: tokio::time::Instant,
     ) -> Result<Result<Reply, Fault>, NotSent> {
         let (peer, _place) = self.peer(route, UNARY.service).await?;
+        let sent = Instant::now();
         let (reply, fault) = match &peer.link {
             Link::Grpc(peer) => {
                 let bytes = packet.bytes().clone();
@@ -204,14 +206,15 @@ impl Node {
                 (reply, Fault::new(ReturnCode::NET, text))
             }
         };
+        peer.note(&reply, sent.elapsed());
         match reply {
             Ok(reply) => Ok(Ok(reply)),
             Err(NotAnswered::Unsent(cause)) => {
                 tracing::warn!(peer = route.shown, cause, "a packet was not sent");
                 Err(NotSent(fault))
             }
-            Err(NotAnswered::Failed(cause)) => {
-                tracing::warn!(peer = route.shown, cause, "a packet was not answered");
+            Err(cause) => {
+                tracing::warn!(peer = route.shown, %cause, "a packet was not answered");
                 Ok(Err(fault))
             }
         }

@@ -110,6 +110,17 @@ impl BatchAnswer {
     }
 }
 
+/// Whether a call was refused because of load: 124, told by the guest (124), by its proxy to an application (124) or to
+/// the guest (624), by a host (2124) or a host's proxy (2624).
+pub(super) fn is_refused(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Code {
+        retcode: i64,
+    }
+    let code = serde_json::from_slice(body).map_or(0, |answer: Code| answer.retcode);
+    matches!(code, 124 | 624 | 2124 | 2624)
+}
+
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|cause| format!("unreadable answer: {cause}"))
 }
@@ -159,6 +170,17 @@ mod tests {
             r#"{"retcode":0,"data":{"score":"x"}}"#,
         ] {
             assert!(read(text).unwrap_err().starts_with("unreadable"), "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_from_other_failures() {
+        for code in [124, 624, 2124, 2624] {
+            let answer = format!(r#"{{"retcode":{code},"retmsg":"over load"}}"#);
+            assert!(is_refused(answer.as_bytes()), "{code}");
+        }
+        for answer in [r#"{"retcode":0}"#, r#"{"retcode":105}"#, "124", ""] {
+            assert!(!is_refused(answer.as_bytes()), "{answer}");
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fate_golden::Expected;
 use serde_json::json;
 
-use super::answer::{BatchAnswer, ScoreData, SingleAnswer};
+use super::answer::{BatchAnswer, ScoreData, SingleAnswer, is_refused};
 use super::compare::compare;
 use super::sample::Sample;
 
@@ -68,6 +68,11 @@ fn question(service_id: &str, samples: &[&Sample<'_>]) -> Question {
 }
 
 impl Question {
+    /// Whether the answer says that there was too much to do.
+    pub(crate) fn is_refused(answer: &[u8]) -> bool {
+        is_refused(answer)
+    }
+
     /// How far the answer is from FATE's offline scores, the label included, or why it is no answer.
     pub(crate) fn largest_difference(&self, answer: &[u8]) -> Result<f64, String> {
         let rows = if self.is_batch {

@@ -7,6 +7,8 @@
     reason = "a helper of a test fails the test, and not every test needs every helper"
 )]
 
+pub(crate) mod chain;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +50,7 @@ impl Process {
     }
 
     /// The line of the log in which a role says where it listens.
-    fn ready(&mut self, role: &str) -> String {
+    pub(crate) fn ready(&mut self, role: &str) -> String {
         let line = format!("{role} takes calls");
         wait_for(&line, PATIENCE, || {
             let log = fs::read_to_string(&self.log).unwrap();
@@ -91,6 +93,8 @@ pub(crate) struct Setting {
     pub(crate) routes: Map<String, Value>,
     /// Rows of a host, a file for the source `file-pick`.
     pub(crate) rows: Option<PathBuf>,
+    /// Further lines of the server's properties; with a source of features, `rows` is not used.
+    pub(crate) server_properties: String,
     /// Further lines of the proxy's properties.
     pub(crate) proxy_properties: String,
 }
@@ -202,7 +206,9 @@ fn write_server_properties(setting: &Setting, directory: &Path, way: &str) {
         "listen.address=127.0.0.1\nport=0\nserver.port=-1\nmodel.cache.path=.\nbatch.inference.max=1000\n\
          single.inference.rpc.timeout=30000\nbatch.inference.rpc.timeout=30000\n{way}"
     );
-    if let Some(rows) = &setting.rows {
+    text.push_str(&setting.server_properties);
+    let has_source = setting.server_properties.contains("feature.single.adaptor");
+    if let Some(rows) = setting.rows.as_ref().filter(|_| !has_source) {
         let rows = rows.display();
         let source = "file-pick";
         writeln!(

@@ -25,7 +25,9 @@ pub(crate) fn golden(name: &str) -> PathBuf {
 }
 
 pub(crate) fn fate_serving(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fate-serving"));
+    // FATE_SERVING names another build of it, for measurements.
+    let own = || env!("CARGO_BIN_EXE_fate-serving").into();
+    let mut command = Command::new(std::env::var_os("FATE_SERVING").unwrap_or_else(own));
     command
         .args(arguments)
         .env_remove("RUST_LOG")

@@ -9,11 +9,14 @@ use tokio::time::{Instant, timeout_at};
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::NotAnswered;
+use super::condition::PROBE_LIMIT;
 use crate::call::CallContext;
 use crate::grpc::RawCodec;
+
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
 /// A channel: connects when it is needed, and again after a loss. Pings tell a dead connection from a quiet one.
 #[derive(Debug)]
@@ -47,8 +50,37 @@ impl GrpcPeer {
         call: &CallContext,
         deadline: Instant,
     ) -> Result<Bytes, NotAnswered> {
+        let metadata = MetadataMap::from_headers(call.passed_on.clone());
+        match self.ask(path, message, metadata, deadline).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(status)) if is_unsent(&status) => Err(NotAnswered::Unsent(describe(&status))),
+            Some(Err(status)) if is_timeout(&status) => Err(NotAnswered::Late),
+            Some(Err(status)) => Err(NotAnswered::Failed(describe(&status))),
+            None => Err(NotAnswered::Late),
+        }
+    }
+
+    /// Whether there is anybody who answers. Peers without `grpc.health.v1`, such as Java ones, say so, and live.
+    pub(super) async fn is_alive(&self) -> bool {
+        let deadline = Instant::now() + PROBE_LIMIT;
+        let answer = self.ask(HEALTH_CHECK, Bytes::new(), MetadataMap::new(), deadline);
+        match answer.await {
+            Some(Ok(_)) => true,
+            Some(Err(status)) => status.code() != Code::Unavailable && !is_timeout(&status),
+            None => false,
+        }
+    }
+
+    /// `None` when the time is over.
+    async fn ask(
+        &self,
+        path: &'static str,
+        message: Bytes,
+        metadata: MetadataMap,
+        deadline: Instant,
+    ) -> Option<Result<Bytes, Status>> {
         let mut request = Request::new(message);
-        *request.metadata_mut() = MetadataMap::from_headers(call.passed_on.clone());
+        *request.metadata_mut() = metadata;
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         let mut client = Grpc::new(self.channel.clone())
             .max_decoding_message_size(self.max_message_bytes)
@@ -61,14 +93,8 @@ impl GrpcPeer {
             let path = PathAndQuery::from_static(path);
             client.unary(request, path, RawCodec).await
         };
-        let late = || NotAnswered::Failed("no answer in time".to_owned());
-        match timeout_at(deadline, answer).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) if is_unsent(&status) => Err(NotAnswered::Unsent(describe(&status))),
-            Ok(Err(status)) if is_timeout(&status) => Err(late()),
-            Ok(Err(status)) => Err(NotAnswered::Failed(describe(&status))),
-            Err(_) => Err(late()),
-        }
+        let answer = timeout_at(deadline, answer).await.ok()?;
+        Some(answer.map(Response::into_inner))
     }
 }
 

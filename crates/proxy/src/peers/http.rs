@@ -12,6 +12,7 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout_at;
 
+use super::condition::PROBE_LIMIT;
 use super::{NotAnswered, PeerLimits};
 use crate::call::CallContext;
 use crate::packet_json;
@@ -54,7 +55,16 @@ impl HttpPeer {
     ) -> Result<Packet, NotAnswered> {
         let deadline = call.deadline_within(self.limits.http_connect + self.limits.http_answer);
         let answer = timeout_at(deadline, self.exchange(packet, call)).await;
-        answer.unwrap_or_else(|_| Err(NotAnswered::Failed("no answer in time".to_owned())))
+        answer.unwrap_or(Err(NotAnswered::Late))
+    }
+
+    /// Whether there is anybody who answers, whatever it is.
+    pub(super) async fn is_alive(&self) -> bool {
+        let mut request = Request::new(Full::default());
+        *request.method_mut() = Method::OPTIONS;
+        *request.uri_mut() = self.uri.clone();
+        let answer = tokio::time::timeout(PROBE_LIMIT, self.client.request(request)).await;
+        matches!(answer, Ok(Ok(_)))
     }
 
     async fn exchange(&self, packet: &Packet, call: &CallContext) -> Result<Packet, NotAnswered> {

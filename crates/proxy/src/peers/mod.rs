@@ -1,6 +1,7 @@
 //! Connections to peers: one per address and identity, opened on first use, bounded in calls, closed when the address is
 //! no longer anybody's route.
 
+mod condition;
 mod grpc;
 mod http;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::own_server::OwnServer;
 use crate::route_table::{HttpTarget, Target, TlsSettings};
 
+use condition::Condition;
 pub(crate) use grpc::GrpcPeer;
 pub(crate) use http::HttpPeer;
 
@@ -50,11 +52,16 @@ impl PeerKey {
 }
 
 /// Why a peer has not answered; the texts say what happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotAnswered {
     /// There was no connection: it cannot have done anything.
+    #[error("{0}")]
     Unsent(String),
+    /// Its time was over. Nobody knows what it has done.
+    #[error("no answer in time")]
+    Late,
     /// Nobody knows what it has done.
+    #[error("{0}")]
     Failed(String),
 }
 
@@ -74,7 +81,10 @@ pub(crate) struct PeerLimits {
 /// A peer that can be called.
 #[derive(Debug)]
 pub(crate) struct Peer {
+    /// For logs.
+    name: String,
     gate: Arc<Gate>,
+    condition: Condition,
     pub(crate) link: Link,
 }
 
@@ -100,7 +110,7 @@ pub(crate) async fn in_time<T>(
     answer: impl Future<Output = T>,
 ) -> Result<T, NotAnswered> {
     let answer = timeout_at(deadline, answer).await;
-    answer.map_err(|_| NotAnswered::Failed("no answer in time".to_owned()))
+    answer.map_err(|_| NotAnswered::Late)
 }
 
 /// All open connections.
@@ -126,7 +136,9 @@ impl Peers {
     /// The same with the server in this process.
     pub(crate) fn with_own_server(self, server: Arc<dyn OwnServer>) -> Self {
         let peer = Peer {
+            name: PeerKey::OwnServer.to_string(),
             gate: Gate::new(self.limits.max_in_flight),
+            condition: Condition::default(),
             link: Link::OwnServer(server),
         };
         self.open.write().insert(PeerKey::OwnServer, Arc::new(peer));
@@ -149,6 +161,16 @@ impl Peers {
         let mut open = self.open.write();
         let peer = open.entry(key.clone()).or_insert_with(|| Arc::new(opened));
         Ok(Arc::clone(peer))
+    }
+
+    /// Whether the peer behind a target does not answer at present.
+    pub(crate) fn is_down(&self, target: &Target) -> bool {
+        let open = self.open.read();
+        // A name is made only when it matters.
+        let is_any = open.values().any(|peer| peer.is_down());
+        let peer = is_any.then(|| PeerKey::of(target)).flatten();
+        peer.and_then(|key| open.get(&key))
+            .is_some_and(|peer| peer.is_down())
     }
 
     /// Closes the connections to all others as soon as their calls are answered.
@@ -180,7 +202,7 @@ impl fmt::Display for PeerKey {
 }
 
 fn open(key: PeerKey, limits: PeerLimits) -> Result<Peer, String> {
-    let gate = Gate::new(limits.max_in_flight);
+    let (name, gate) = (key.to_string(), Gate::new(limits.max_in_flight));
     let link = match key {
         PeerKey::Grpc { address, tls } => {
             let dialer = match &tls {
@@ -199,7 +221,12 @@ fn open(key: PeerKey, limits: PeerLimits) -> Result<Peer, String> {
         }
         PeerKey::OwnServer => return Err("there is no server in this process".to_owned()),
     };
-    Ok(Peer { gate, link })
+    Ok(Peer {
+        name,
+        gate,
+        condition: Condition::default(),
+        link,
+    })
 }
 
 fn secured(settings: &TlsSettings, protocol: Protocol) -> Result<Dialer, TlsError> {

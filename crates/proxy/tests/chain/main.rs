@@ -6,6 +6,7 @@
 
 mod asking;
 mod certificates;
+mod dead_peers;
 mod fake_peer;
 mod golden;
 mod http_errors;

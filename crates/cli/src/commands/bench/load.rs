@@ -18,6 +18,8 @@ pub(super) struct Load {
     pub(super) questions: Vec<Question>,
     pub(super) clients: usize,
     pub(super) pace: Pace,
+    /// Whether refusals because of load are what is looked for, and no failures.
+    pub(super) is_overload: bool,
 }
 
 /// How clients reach the guest.
@@ -39,12 +41,14 @@ pub(super) enum Pace {
 /// What became of the calls.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// Of every call, in no order.
+    /// Of every call that was not refused, in no order.
     pub(super) latencies: Vec<Duration>,
     /// From the first call to the last answer.
     pub(super) elapsed: Duration,
     /// Calls without a good answer, also counted in `latencies`.
     pub(super) failures: usize,
+    /// Calls that were refused because of load, where that is no failure.
+    pub(super) refused: usize,
     pub(super) first_failure: Option<String>,
     pub(super) max_difference: f64,
     /// Of all requests' bodies.
@@ -73,6 +77,7 @@ impl Load {
             start: Instant::now(),
             length,
             pace: self.pace,
+            is_overload: self.is_overload,
         });
         let mut running = JoinSet::new();
         for client in clients {
@@ -96,6 +101,7 @@ struct Shared {
     start: Instant,
     length: Duration,
     pace: Pace,
+    is_overload: bool,
 }
 
 impl Shared {
@@ -118,8 +124,14 @@ async fn ask_on(mut client: Client, shared: Arc<Shared>) -> Outcome {
         let question = &shared.questions[number % shared.questions.len()];
         let answer = client.ask(question).await;
         // From the due moment: a call that had to wait for its client waited for the server.
-        outcome.latencies.push(due.elapsed());
-        outcome.judge(question, answer);
+        let latency = due.elapsed();
+        let refused = answer.as_ref().is_ok_and(|body| Question::is_refused(body));
+        if refused && shared.is_overload {
+            outcome.refused += 1;
+        } else {
+            outcome.latencies.push(latency);
+            outcome.judge(question, answer);
+        }
     }
     outcome
 }
@@ -146,6 +158,7 @@ impl Outcome {
     fn add(&mut self, other: Outcome) {
         self.latencies.extend(other.latencies);
         self.failures += other.failures;
+        self.refused += other.refused;
         self.first_failure = self.first_failure.take().or(other.first_failure);
         self.max_difference = self.max_difference.max(other.max_difference);
         self.bytes_asked += other.bytes_asked;

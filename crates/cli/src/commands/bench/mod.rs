@@ -59,6 +59,10 @@ pub(crate) struct Args {
     /// moment a call was due, so that a slow server cannot hide behind calls that were not made
     #[arg(long, value_name = "CALLS")]
     rate: Option<f64>,
+    /// Refusals because of load (124, 624, 2124, 2624) are what is looked for: they count as refused, not as failures, and
+    /// latencies are those of the other calls
+    #[arg(long)]
+    overload: bool,
     /// Rows per call; more than one makes batch calls
     #[arg(long, value_name = "ROWS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch: u16,
@@ -181,6 +185,7 @@ fn load<'a>(args: &'a Args, set: &'a Set, parties: Option<&'a Parties>) -> anyho
         way,
         questions,
         clients: args.clients.into(),
+        is_overload: args.overload,
         pace: args.rate.map_or(Pace::Closed, Pace::Open),
     })
 }

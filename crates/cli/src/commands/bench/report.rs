@@ -31,6 +31,8 @@ pub(super) struct Figures {
     seconds: f64,
     calls: usize,
     failures: usize,
+    /// Of all calls; not part of the latencies.
+    refused: usize,
     calls_per_second: f64,
     rows_per_second: f64,
     latency_mean_us: f64,
@@ -61,19 +63,21 @@ impl Figures {
     ) -> Figures {
         let mut latencies = outcome.latencies.clone();
         latencies.sort_unstable();
-        let calls = latencies.len();
+        let calls = latencies.len() + outcome.refused;
         let per_call = |total: f64| total / (calls.max(1) as f64);
         let seconds = outcome.elapsed.as_secs_f64();
         let total: Duration = latencies.iter().sum();
+        let latency_mean_us = micros(total) / latencies.len().max(1) as f64;
         let cpu_per_call_us = per_call(micros(cpu));
         Figures {
             rows_per_call,
             seconds,
             calls,
             failures: outcome.failures,
+            refused: outcome.refused,
             calls_per_second: calls as f64 / seconds,
             rows_per_second: (calls * rows_per_call) as f64 / seconds,
-            latency_mean_us: per_call(micros(total)),
+            latency_mean_us,
             latency_p50_us: micros(quantile(&latencies, 0.5)),
             latency_p90_us: micros(quantile(&latencies, 0.9)),
             latency_p99_us: micros(quantile(&latencies, 0.99)),
@@ -198,6 +202,9 @@ impl Report {
             format!("{:.1e}", figures.max_difference),
         );
         line("failures", figures.failures.to_string());
+        if figures.refused > 0 {
+            line("refused", figures.refused.to_string());
+        }
         if let Some(cause) = &self.first_failure {
             line("first failure", plain(cause));
         }
