@@ -16,6 +16,7 @@
 
 mod admission;
 mod claim;
+mod compact;
 mod explain;
 mod flights;
 mod guest;

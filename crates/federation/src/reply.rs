@@ -7,9 +7,9 @@ use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use serde_json::value::RawValue;
 
-use crate::explain;
 use crate::java_json::write_text;
 use crate::request::{int_member, text, text_member};
+use crate::{compact, explain};
 
 /// Which of the two answer forms the caller expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,35 +36,68 @@ pub(crate) fn failed_with_data(shape: Shape, fault: &Fault, data: &[u8]) -> Vec<
     out
 }
 
-/// A single answer that succeeded; with what a host was asked to tell, the text of an object.
-pub(crate) fn single(message: &str, data: &[u8], explanation: Option<&[u8]>) -> Vec<u8> {
-    let told = explanation.map_or(0, <[u8]>::len);
-    let mut out = Vec::with_capacity(144 + data.len() + told);
+/// Members of an answer that only servers of this kind know, each the text of an object.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Extras<'a> {
+    pub(crate) compact: Option<&'a [u8]>,
+    /// What a host was asked to tell.
+    pub(crate) explanation: Option<&'a [u8]>,
+}
+
+/// A single answer that succeeded.
+pub(crate) fn single(message: &str, data: &[u8], extras: Extras<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(144 + data.len() + extras.len());
     head(ReturnCode::SUCCESS, message, "", &mut out);
     out.extend_from_slice(data);
     tail(&mut out);
-    write_explanation(explanation, &mut out);
+    extras.write(&mut out);
     out.push(b'}');
     out
 }
 
 /// A batch answer whose rows are written already, each as `(index, object)`.
-pub(crate) fn batch(case_id: &str, data: &[u8], row_objects: &[(i32, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn batch(
+    case_id: &str,
+    data: &[u8],
+    row_objects: &[(i32, Vec<u8>)],
+    extras: Extras<'_>,
+) -> Vec<u8> {
     let size: usize = row_objects.iter().map(|(_, row)| 2 * row.len() + 16).sum();
-    let mut out = Vec::with_capacity(256 + data.len() + size);
+    let mut out = Vec::with_capacity(256 + data.len() + size + extras.len());
     head(ReturnCode::SUCCESS, "", case_id, &mut out);
     out.extend_from_slice(data);
     tail(&mut out);
     rows(row_objects, &mut out);
+    extras.write(&mut out);
     out.push(b'}');
     out
 }
 
+impl Extras<'_> {
+    fn len(&self) -> usize {
+        let members = [self.compact, self.explanation];
+        members
+            .into_iter()
+            .flatten()
+            .map(|text| text.len() + 16)
+            .sum()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_member(compact::MEMBER, self.compact, out);
+        write_explanation(self.explanation, out);
+    }
+}
+
 /// Appends the member behind others, if there is anything to tell.
 pub(crate) fn write_explanation(explanation: Option<&[u8]>, out: &mut Vec<u8>) {
-    if let Some(object) = explanation {
+    write_member(explain::MEMBER, explanation, out);
+}
+
+fn write_member(name: &str, object: Option<&[u8]>, out: &mut Vec<u8>) {
+    if let Some(object) = object {
         // Writing to memory cannot fail.
-        let _ = write!(out, ",\"{}\":", explain::MEMBER);
+        let _ = write!(out, ",\"{name}\":");
         out.extend_from_slice(object);
     }
 }
@@ -153,6 +186,12 @@ impl<'a> HostReply<'a> {
     /// The text of the `data` object.
     pub(crate) fn data(&self) -> Option<&'a str> {
         object(self.members.get("data"))
+    }
+
+    /// The text of its compact part or parts, whatever it is.
+    pub(crate) fn compact(&self) -> Option<&'a str> {
+        let text = self.members.get(compact::MEMBER).map(RawValue::get);
+        text.filter(|text| *text != "null")
     }
 
     /// The text of what the host tells of its row.
@@ -298,7 +337,7 @@ mod tests {
             (7, b"{\"index\":7}".to_vec()),
         ];
         assert_eq!(
-            String::from_utf8(batch("c", b"{}", &rows)).unwrap(),
+            String::from_utf8(batch("c", b"{}", &rows, Extras::default())).unwrap(),
             r#"{"retcode":0,"retmsg":"","caseid":"c","data":{},"log":{},"warn":{},"flag":0,"batchDataList":[{"index":0},{"index":7}],"singleInferenceResultMap":{"0":{"index":0},"7":{"index":7}}}"#
         );
     }

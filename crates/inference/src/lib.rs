@@ -29,7 +29,7 @@ pub use buffers::{Buffers, PIPELINE_KEY};
 pub use cell::{Cell, Spelling};
 pub use coverage::{Coverage, Figures};
 pub use merge::Score;
-pub use partial::{GuestLocal, Partial};
+pub use partial::{CompactForm, GuestLocal, Partial};
 pub use plan::{Plan, Site, compile};
 pub use refusal::Refusal;
 pub use row::Row;

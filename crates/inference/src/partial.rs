@@ -4,6 +4,15 @@
 #[derive(Debug, Clone, PartialEq)]
 pub struct Partial(pub(crate) Share);
 
+/// How a host packs its part of a row for a guest that counts the model's nodes as the host does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactForm {
+    /// Names the numbering: what is packed, in which order.
+    pub digest: u64,
+    /// Length of the packed part of one row.
+    pub row_bytes: usize,
+}
+
 /// The shapes of a contribution.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Share {
@@ -11,9 +20,9 @@ pub(crate) enum Share {
     Sum(f64),
     /// One partial sum per class or cluster.
     Sums(Vec<f64>),
-    /// On a host: one decision per own tree node, true for left, in the plan's numbering.
-    Decisions(Vec<bool>),
-    /// On the guest: the decisions of one host, by the guest's numbering of all nodes.
+    /// One decision per tree node of a host, set for left, in the host's numbering.
+    Bits(Box<[u8]>),
+    /// On the guest: the decisions of one host as Java's form has them, by the guest's numbering of all nodes.
     Route(Vec<Turn>),
     /// A factorization machine's parts, one per class.
     Factored(Vec<Factored>),

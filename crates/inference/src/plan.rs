@@ -10,10 +10,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    Buffers, Cell, ComponentReport, Coverage, GuestLocal, Partial, Refusal, Row, Score, Semantics,
-    Treatment, Verdict,
+    Buffers, Cell, CompactForm, ComponentReport, Coverage, GuestLocal, Partial, Refusal, Row,
+    Score, Semantics, Treatment, Verdict,
     component::{
-        self, Built, Class, Context, GuestModel, HostModel, InJava, Output, Part, Source, Transform,
+        self, Built, Class, Context, GuestModel, HostModel, InJava, Output, Part, Source,
+        Transform, no_compact_form,
     },
     dsl::{self, Dsl, Input, Node},
     symbols::{Column, Symbols},
@@ -488,6 +489,42 @@ impl Plan {
             Some(own) => model.read_partial(party_id, own.get()),
             None => model.read_legacy_partial(party_id, data),
         }
+    }
+
+    /// On a host: how its parts are packed, if the model has a packed form.
+    pub fn own_compact_form(&self) -> Option<CompactForm> {
+        match &self.model {
+            Model::Host(model) => model.compact_form(),
+            Model::Guest(_) => None,
+        }
+    }
+
+    /// Appends a host's part as [`Plan::own_compact_form`] says; nothing without such a form.
+    pub fn write_compact(&self, partial: &Partial, out: &mut Vec<u8>) {
+        if let Model::Host(model) = &self.model {
+            model.write_compact(partial, out);
+        }
+    }
+
+    /// On the guest: how this host may pack its parts, if the model has a packed form.
+    pub fn compact_form_of(&self, party_id: &str) -> Option<CompactForm> {
+        match &self.model {
+            Model::Guest(model) => model.compact_form(self.host_index(party_id)?),
+            Model::Host(_) => None,
+        }
+    }
+
+    /// Reads the packed part of a host that was asked for the form that [`Plan::compact_form_of`] told; code 108 for what
+    /// is none.
+    pub fn read_compact(&self, party_id: &str, bytes: &[u8]) -> Result<Partial, Fault> {
+        match (&self.model, self.host_index(party_id)) {
+            (Model::Guest(model), Some(host)) => model.read_compact(host, party_id, bytes),
+            _ => Err(no_compact_form(party_id)),
+        }
+    }
+
+    fn host_index(&self, party_id: &str) -> Option<usize> {
+        self.hosts.iter().position(|host| host == party_id)
     }
 
     /// Puts the parts together. Every host of the model must be there: a missing one is code 108, never a score.

@@ -143,6 +143,7 @@ impl Set {
             .guest_local(&mut row)
             .map_err(|fault| fault.to_string())?;
         let mut partials: Vec<(&str, Partial)> = Vec::new();
+        let mut packed: Vec<(&str, Partial)> = Vec::new();
         for (party_id, plan, rows) in &self.hosts {
             let host_json = json(&rows[id], numbers);
             let mut row = plan.new_row();
@@ -151,6 +152,10 @@ impl Set {
             let partial = plan
                 .host_partial(&mut row)
                 .map_err(|fault| fault.to_string())?;
+            packed.extend(
+                self.packed(party_id, plan, &partial)
+                    .map(|part| (&**party_id, part)),
+            );
             let mut data = b"{".to_vec();
             plan.write_partial(&partial, &mut data);
             data.extend_from_slice(b",\"retcode\":0}");
@@ -162,9 +167,32 @@ impl Set {
                     .map_err(|fault| fault.to_string())?,
             ));
         }
-        self.guest
-            .merge(local, &partials)
-            .map_err(|fault| fault.to_string())
+        let score = self.guest.merge(local.clone(), &partials);
+        if self.name.starts_with("sbt_") {
+            assert_eq!(packed.len(), partials.len(), "{}", self.name);
+            assert_eq!(
+                self.guest.merge(local, &packed),
+                score,
+                "{} {id}",
+                self.name
+            );
+        }
+        score.map_err(|fault| fault.to_string())
+    }
+
+    /// The same part on its other way, packed; forests have it, and the parties count alike.
+    fn packed(&self, party_id: &str, host: &Plan, partial: &Partial) -> Option<Partial> {
+        let form = host.own_compact_form()?;
+        assert_eq!(
+            self.guest.compact_form_of(party_id),
+            Some(form),
+            "{}",
+            self.name
+        );
+        let mut bytes = Vec::new();
+        host.write_compact(partial, &mut bytes);
+        assert_eq!(bytes.len(), form.row_bytes);
+        Some(self.guest.read_compact(party_id, &bytes).unwrap())
     }
 }
 

@@ -319,6 +319,7 @@ fn assemble(
             batch_max: config.guest_batch_max,
             message_max: MAX_MESSAGE_BYTES,
             service_role_name: config.service_role_name.clone(),
+            compact: config.compact,
             details: config.details,
             min_hit_rate: config.min_hit_rate,
         },
@@ -330,6 +331,7 @@ fn assemble(
         admission,
         settings: HostSettings {
             batch_max: config.batch_max,
+            compact: config.compact,
             details: config.details,
             min_hit_rate: config.min_hit_rate,
         },

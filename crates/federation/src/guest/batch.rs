@@ -7,7 +7,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_inference::{GuestLocal, Partial, Score};
+use fate_inference::{CompactForm, GuestLocal, Partial, Plan, Score};
 use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::Packet;
 use futures::poll;
@@ -20,9 +20,10 @@ use super::remote::{self, Silent};
 use super::single::{no_route, write_identifiers, write_question};
 use super::{Call, Guest};
 use crate::admission::check_interface;
+use crate::compact::{self, PackedRows};
 use crate::java_json::{self, write_text};
 use crate::packet::{self, BATCH_COMMAND, Envelope};
-use crate::reply::{self, Broken, HostReplyRow};
+use crate::reply::{self, Broken, Extras, HostReplyRow};
 use crate::request::{self, GuestRequest, GuestRow};
 use crate::watch::{Inquiry, Watch};
 
@@ -60,7 +61,7 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     };
     call.waited_since(asked_at);
     let bodies = answered.map_err(|silent| unreachable_host(guest, &silent))?;
-    let replied = replied_rows(&hosts, &bodies)?;
+    let replied = replied_rows(guest, &model, &hosts, &bodies)?;
     recalled.remember(&rows, &replied);
     let answered = with_recalled_rows(replied, &recalled, &rows);
 
@@ -81,6 +82,7 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
         &request.case_id,
         &call.data(None),
         &row_objects,
+        Extras::default(),
     ))
 }
 
@@ -131,7 +133,8 @@ fn packets<'a>(
         if unknown.is_empty() {
             return Ok(None);
         }
-        let body = host_body(model, host, &unknown, inquiry);
+        let form = guest.compact_form(&model.plan, &host.party_id);
+        let body = host_body(model, host, &unknown, inquiry, form);
         packet::request(&envelope, model, host, body).map(Some)
     };
     let hosts = hosts.iter().enumerate();
@@ -146,6 +149,7 @@ fn host_body(
     host: &Remote,
     rows: &[&GuestRow<'_>],
     inquiry: Inquiry,
+    form: Option<CompactForm>,
 ) -> Vec<u8> {
     let size: usize = rows.iter().map(|row| row.ids.len() + 96).sum();
     let mut body = Vec::with_capacity(512 + size);
@@ -174,6 +178,7 @@ fn host_body(
         write_text(value, &mut body);
     }
     write_question(inquiry, &mut body);
+    compact::write_offer(form, &mut body);
     body.push(b'}');
     body
 }
@@ -233,20 +238,33 @@ fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
     Fault::new(ReturnCode::NET, format!("party id {party_id} remote error"))
 }
 
-/// The rows of every host, by index.
-pub(super) type HostRows<'a> = Vec<(&'a str, HashMap<i32, HostReplyRow<'a>>)>;
+/// What a host says to the rows of a batch.
+#[derive(Debug)]
+pub(super) struct HostRows<'a> {
+    party_id: &'a str,
+    pub(super) by_index: HashMap<i32, HostReplyRow<'a>>,
+    /// Parts that came in the compact form.
+    packed: Option<PackedRows>,
+}
 
 /// What the hosts replied; nothing of a host that was not asked. One host that refuses, or cannot be understood, fails
 /// the whole batch.
 fn replied_rows<'a>(
+    guest: &Guest,
+    model: &LoadedModel,
     hosts: &[&'a Remote],
     bodies: &'a [Option<Bytes>],
-) -> Result<HostRows<'a>, Fault> {
-    let mut replied = HostRows::with_capacity(hosts.len());
+) -> Result<Vec<HostRows<'a>>, Fault> {
+    let mut replied = Vec::with_capacity(hosts.len());
     for (host, body) in hosts.iter().zip(bodies) {
-        let party_id = host.party_id.as_str();
+        let mut of_host = HostRows {
+            party_id: &host.party_id,
+            by_index: HashMap::new(),
+            packed: None,
+        };
+        let party_id = of_host.party_id;
         let Some(body) = body else {
-            replied.push((party_id, HashMap::new()));
+            replied.push(of_host);
             continue;
         };
         let broken = |cause: Broken| {
@@ -259,43 +277,71 @@ fn replied_rows<'a>(
             return Err(fault);
         }
         let rows = reply.rows().map_err(broken)?;
-        replied.push((
-            party_id,
-            rows.into_iter().map(|row| (row.index, row)).collect(),
-        ));
+        let form = guest.compact_form(&model.plan, party_id);
+        if let Some((form, text)) = form.zip(reply.compact()) {
+            of_host.packed = Some(PackedRows::read(party_id, text, form)?);
+        }
+        for row in rows {
+            if of_host.contradicts(&row) {
+                return Err(broken(Broken::RepeatedIndex));
+            }
+            of_host.by_index.insert(row.index, row);
+        }
+        replied.push(of_host);
     }
     Ok(replied)
 }
 
 fn with_recalled_rows<'a>(
-    mut replied: HostRows<'a>,
+    mut replied: Vec<HostRows<'a>>,
     recalled: &'a Recalled<'_>,
     rows: &[GuestRow<'_>],
-) -> HostRows<'a> {
-    for (host, (_, by_index)) in replied.iter_mut().enumerate() {
+) -> Vec<HostRows<'a>> {
+    for (host, of_host) in replied.iter_mut().enumerate() {
         for (position, row) in rows.iter().enumerate() {
             if let Some(data) = recalled.text(host, position) {
-                by_index.insert(row.index, HostReplyRow::remembered(row.index, data));
+                let remembered = HostReplyRow::remembered(row.index, data);
+                of_host.by_index.insert(row.index, remembered);
             }
         }
     }
     replied
 }
 
+impl HostRows<'_> {
+    /// Whether a listed row is more than what is told of a packed one.
+    fn contradicts(&self, row: &HostReplyRow<'_>) -> bool {
+        let is_packed = self.packed.as_ref().is_some_and(|rows| rows.has(row.index));
+        is_packed && (row.data.is_some() || !row.code.is_success())
+    }
+
+    /// The host's part of a row; `None` when it left the row out.
+    fn part(&self, plan: &Plan, index: i32) -> Option<Result<Partial, Fault>> {
+        let packed = self.packed.as_ref().and_then(|rows| rows.part(index));
+        if let Some(bytes) = packed {
+            return Some(plan.read_compact(self.party_id, bytes));
+        }
+        let data = self.by_index.get(&index)?.data?;
+        Some(plan.read_partial(self.party_id, data))
+    }
+}
+
 /// Takes down what every host tells of a row; the first that has too few features is the fault.
 fn heard(
-    hosts: &HostRows<'_>,
+    hosts: &[HostRows<'_>],
     index: i32,
     mut watch: Option<&mut Watch<'_>>,
     mut explanation: Option<&mut Explanation>,
 ) -> Result<(), Fault> {
     let mut outcome = Ok(());
-    for (party_id, rows) in hosts {
-        let Some(row) = rows.get(&index) else {
-            continue;
+    for host in hosts {
+        let told = match (host.by_index.get(&index), &host.packed) {
+            (Some(row), _) => row.explanation,
+            (None, Some(packed)) if packed.has(index) => None,
+            (None, _) => continue,
         };
         let explanation = explanation.as_deref_mut();
-        let next = hear(watch.as_deref_mut(), explanation, party_id, row.explanation);
+        let next = hear(watch.as_deref_mut(), explanation, host.party_id, told);
         outcome = outcome.and(next);
     }
     outcome
@@ -316,19 +362,19 @@ fn outcome(
     index: i32,
     local: Result<GuestLocal, Fault>,
     heard: Result<(), Fault>,
-    hosts: &HostRows<'_>,
+    hosts: &[HostRows<'_>],
 ) -> Outcome {
-    let answered = hosts
-        .iter()
-        .filter_map(|(party_id, rows)| rows.get(&index).map(|row| (*party_id, row)));
-    if let Some(fault) = answered.clone().find_map(|(_, row)| row.fault()) {
+    let mut listed = hosts.iter().filter_map(|host| host.by_index.get(&index));
+    if let Some(fault) = listed.find_map(HostReplyRow::fault) {
         return Outcome::Refused(fault);
     }
     let merged = local.and_then(|local| {
         heard?;
-        let partials: Vec<(&str, Partial)> = answered
-            .filter_map(|(party_id, row)| row.data.map(|data| (party_id, data)))
-            .map(|(party_id, data)| Ok((party_id, model.plan.read_partial(party_id, data)?)))
+        let parts = hosts
+            .iter()
+            .filter_map(|host| Some((host.party_id, host.part(&model.plan, index)?)));
+        let partials: Vec<(&str, Partial)> = parts
+            .map(|(party_id, part)| Ok((party_id, part?)))
             .collect::<Result<_, Fault>>()?;
         // A row that one of the hosts left out has no score.
         model.plan.merge(local, &partials)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_inference::Score;
+use fate_inference::{CompactForm, Plan, Score};
 use fate_model::{Binding, LoadedModel, Models, Remote};
 use tokio::time::Instant;
 
@@ -41,6 +41,8 @@ pub struct GuestSettings {
     pub message_max: usize,
     /// Role in the topics of packets, normally `serving`.
     pub service_role_name: String,
+    /// Whether hosts are offered the compact form of parts.
+    pub compact: bool,
     /// Whether every answer tells what its rows brought along, asked or not.
     pub details: bool,
     /// Rows of which less is there at a party, 0 to 1, are refused with code 131.
@@ -107,6 +109,13 @@ impl Guest {
         call.found(&model, rows);
         check_model(&*self.admission, &model.key, rows)?;
         Ok(model)
+    }
+
+    /// The form that a host is offered for its parts, if the model has one. What is remembered is in Java's form, so a
+    /// guest that remembers asks for that.
+    fn compact_form(&self, plan: &Plan, party_id: &str) -> Option<CompactForm> {
+        let form = plan.compact_form_of(party_id);
+        form.filter(|_| self.settings.compact && self.results.is_none())
     }
 
     /// What is to be known of the rows of a request.

@@ -92,15 +92,18 @@ impl<'a> Recalled<'a> {
     }
 
     /// Remembers the rows of a batch that hosts answered with success.
-    pub(super) fn remember(&self, rows: &[GuestRow<'_>], replied: &HostRows<'_>) {
+    pub(super) fn remember(&self, rows: &[GuestRow<'_>], replied: &[HostRows<'_>]) {
         let Some(found) = &self.found else {
             return;
         };
         let mut entries = Vec::new();
-        for (host, (_, by_index)) in replied.iter().enumerate() {
+        for (host, of_host) in replied.iter().enumerate() {
             for (position, row) in rows.iter().enumerate() {
                 let place = host * self.rows + position;
-                let answered = by_index.get(&row.index).filter(|row| row.fault().is_none());
+                let answered = of_host
+                    .by_index
+                    .get(&row.index)
+                    .filter(|row| row.fault().is_none());
                 if let (None, Some(data)) = (&found.data[place], answered.and_then(|row| row.data))
                 {
                     entries.push((found.keys[place], Bytes::copy_from_slice(data.as_bytes())));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_inference::{GuestLocal, Partial, Score};
+use fate_inference::{CompactForm, GuestLocal, Partial, Score};
 use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::Packet;
 use futures::poll;
@@ -16,14 +16,14 @@ use super::recall::Recalled;
 use super::remote::{self, Silent, Source};
 use super::{Call, Guest};
 use crate::admission::check_interface;
-use crate::explain;
 use crate::java_json;
 use crate::packet::{self, Envelope, SINGLE_COMMAND};
-use crate::reply;
+use crate::reply::{self, Extras, HostReply};
 use crate::request::{self, GuestRequest, GuestRow, random_id};
 use crate::result_cache::{HIT, HostAnswer};
 use crate::transport::CallError;
 use crate::watch::{Inquiry, Watch};
+use crate::{compact, explain};
 
 pub(super) const SERVICE: &str = "singleInference";
 pub(super) const RESOURCE: &str = "I_singleInference";
@@ -55,8 +55,9 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     };
     call.waited_since(asked_at);
     let answers = answered.map_err(|silent| unreachable_host(guest, &silent))?;
-    let (message, score) = score(&model, local, &answers, watch, call)?;
-    Ok(reply::single(&message, &call.data(Some(&score)), None))
+    let (message, score) = score(guest, &model, local, &answers, watch, call)?;
+    let data = call.data(Some(&score));
+    Ok(reply::single(&message, &data, Extras::default()))
 }
 
 fn sources<'a>(
@@ -95,16 +96,20 @@ fn packet_for<'a>(
         apply_id: request.apply_id.as_deref(),
         max_bytes: guest.settings.message_max,
     };
-    move |host| packet::request(&envelope, model, host, host_body(row.ids, inquiry))
+    move |host| {
+        let form = guest.compact_form(&model.plan, &host.party_id);
+        packet::request(&envelope, model, host, host_body(row.ids, inquiry, form))
+    }
 }
 
 /// The body for a host (contract 01 §2.6). Its identifiers are fresh, as Java's are.
-fn host_body(ids: &str, inquiry: Inquiry) -> Vec<u8> {
-    let mut body = Vec::with_capacity(176 + ids.len());
+fn host_body(ids: &str, inquiry: Inquiry, form: Option<CompactForm>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(208 + ids.len());
     write_identifiers(&mut body);
     body.extend_from_slice(br#","featureData":{},"sendToRemoteFeatureData":"#);
     java_json::write(ids, &mut body);
     write_question(inquiry, &mut body);
+    compact::write_offer(form, &mut body);
     body.push(b'}');
     body
 }
@@ -156,6 +161,7 @@ fn null_result(party_id: &str, what: &str) -> Fault {
 
 /// Merges the parts of all parties. The text of the last host comes with the score, to become the answer's as in Java.
 fn score(
+    guest: &Guest,
     model: &LoadedModel,
     local: GuestLocal,
     answers: &[(&str, HostAnswer)],
@@ -190,8 +196,8 @@ fn score(
             party_id,
             reply.explanation(),
         )?;
-        match reply.data() {
-            Some(data) => partials.push((party_id, model.plan.read_partial(party_id, data)?)),
+        match part(guest, model, party_id, &reply)? {
+            Some(part) => partials.push((party_id, part)),
             None => {
                 without_part.get_or_insert((party_id, "has no data"));
             }
@@ -202,4 +208,21 @@ fn score(
         return Err(null_result(party_id, what));
     }
     Ok((message, model.plan.merge(local, &partials)?))
+}
+
+/// A host's part: in the compact form if it was offered and the host uses it, else as JSON.
+fn part(
+    guest: &Guest,
+    model: &LoadedModel,
+    party_id: &str,
+    reply: &HostReply<'_>,
+) -> Result<Option<Partial>, Fault> {
+    let form = guest.compact_form(&model.plan, party_id);
+    if let Some((form, text)) = form.zip(reply.compact()) {
+        let bytes = compact::read_single(party_id, text, form)?;
+        return model.plan.read_compact(party_id, &bytes).map(Some);
+    }
+    let data = reply.data();
+    data.map(|data| model.plan.read_partial(party_id, data))
+        .transpose()
 }

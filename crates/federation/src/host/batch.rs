@@ -11,9 +11,11 @@ use super::features::{self, Part};
 use super::{Host, Question};
 use crate::admission::check_interface;
 use crate::java_json::write_text;
+use crate::packet::Speaker;
 use crate::record::CallRecord;
+use crate::reply::Extras;
 use crate::watch::Watch;
-use crate::{reply, request};
+use crate::{compact, reply, request};
 
 pub(super) const SERVICE: &str = "batchInference";
 pub(super) const RESOURCE: &str = "I_batch";
@@ -45,6 +47,9 @@ pub(super) async fn answer(
         return Err(features::hidden(&**source, &fault));
     }
     let mut watch = Watch::new(&model.plan, &model.party_id, host.inquiry(members));
+    let form = host.compact_form(members, &model.plan);
+    let form = form.filter(|_| question.speaker == Speaker::Current);
+    let mut packed = Packed::default();
     let mut row_objects = Vec::with_capacity(rows.len());
     for (position, (row, found)) in rows.iter().zip(found).enumerate() {
         let part = part(&model.plan, found, watch.as_mut());
@@ -52,13 +57,53 @@ pub(super) async fn answer(
         let told = part
             .told
             .and_then(|told| told.object("source", source.name()));
-        let object = row_object(&model.plan, row.index, &part.partial, told.as_deref());
-        row_objects.push((row.index, object));
+        match &part.partial {
+            Ok(partial) if form.is_some() => {
+                packed.add(&model.plan, row.index, partial);
+                if told.is_some() {
+                    let object = told_object(row.index, told.as_deref());
+                    row_objects.push((row.index, object));
+                }
+            }
+            partial => {
+                let object = row_object(&model.plan, row.index, partial, told.as_deref());
+                row_objects.push((row.index, object));
+            }
+        }
         if position % ROWS_PER_TURN == ROWS_PER_TURN - 1 {
             tokio::task::yield_now().await;
         }
     }
-    Ok(reply::batch("", b"{}", &row_objects))
+    let compact = form.map(|form| compact::object(form, Some(&packed.rows), &packed.parts));
+    let extras = Extras {
+        compact: compact.as_deref(),
+        explanation: None,
+    };
+    Ok(reply::batch("", b"{}", &row_objects, extras))
+}
+
+/// The rows whose parts are packed.
+#[derive(Debug, Default)]
+struct Packed {
+    rows: Vec<i32>,
+    parts: Vec<u8>,
+}
+
+impl Packed {
+    fn add(&mut self, plan: &Plan, index: i32, partial: &Partial) {
+        plan.write_compact(partial, &mut self.parts);
+        self.rows.push(index);
+    }
+}
+
+/// What is told of a row whose part is packed.
+fn told_object(index: i32, explanation: Option<&[u8]>) -> Vec<u8> {
+    let mut row = Vec::with_capacity(256);
+    // Writing to memory cannot fail.
+    let _ = write!(row, r#"{{"index":{index},"retcode":0"#);
+    reply::write_explanation(explanation, &mut row);
+    row.push(b'}');
+    row
 }
 
 /// Whatever keeps a row from having features is 113 to the guest. Features that a guest sent along are never used.

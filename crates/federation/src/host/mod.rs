@@ -12,10 +12,12 @@ use fate_domain::model_key::ModelKey;
 use fate_domain::party::Role;
 use fate_domain::return_code::ReturnCode;
 use fate_features::FeatureSource;
+use fate_inference::{CompactForm, Plan};
 use fate_model::{LoadedModel, Models};
 use fate_proto::proxy::Packet;
 
 use crate::admission::{Admission, check_model};
+use crate::compact;
 use crate::packet::{self, BATCH_COMMAND, SINGLE_COMMAND, Speaker};
 use crate::record::CallRecord;
 use crate::reply::{Shape, failed_reply};
@@ -27,6 +29,8 @@ use crate::watch::Inquiry;
 pub struct HostSettings {
     /// Rows accepted in one batch.
     pub batch_max: usize,
+    /// Whether guests that offer it get the compact form of parts.
+    pub compact: bool,
     /// Whether guests that ask what a row brought along are told the names of features, not only their number.
     pub details: bool,
     /// Rows of which less is there, 0 to 1, are refused with code 131.
@@ -124,6 +128,12 @@ impl Host {
         record.model = Some(model.key.clone());
         check_model(&*self.admission, &model.key, rows)?;
         Ok(Arc::clone(model))
+    }
+
+    /// The form in which a guest that offers it gets its parts; none: as JSON.
+    fn compact_form(&self, members: &Members<'_>, plan: &Plan) -> Option<CompactForm> {
+        let form = plan.own_compact_form().filter(|_| self.settings.compact)?;
+        compact::is_offered(members, form).then_some(form)
     }
 
     /// What is to be known of the rows of a call.

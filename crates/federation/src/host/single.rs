@@ -10,8 +10,9 @@ use super::{Host, Question, features};
 use crate::admission::check_interface;
 use crate::packet::Speaker;
 use crate::record::CallRecord;
+use crate::reply::Extras;
 use crate::watch::Watch;
-use crate::{reply, request};
+use crate::{compact, reply, request};
 
 pub(super) const SERVICE: &str = "hostInferenceProvider";
 pub(super) const RESOURCE: &str = "I_federatedInference";
@@ -37,13 +38,32 @@ pub(super) async fn answer(
     let mut watch = Watch::new(&model.plan, &model.party_id, host.inquiry(members));
     let part = features::part(&model.plan, &found, watch.as_mut());
     let partial = part.partial?;
-    let mut member = Vec::with_capacity(256);
-    model.plan.write_partial(&partial, &mut member);
-    let data = data(&member, is_legacy);
     let told = part
         .told
         .and_then(|told| told.object("source", source.name()));
-    Ok(reply::single("", &data, told.as_deref()))
+    let explanation = told.as_deref();
+    let compact = host.compact_form(members, &model.plan);
+    if let Some(form) = compact.filter(|_| !is_legacy) {
+        let mut part = Vec::with_capacity(form.row_bytes);
+        model.plan.write_compact(&partial, &mut part);
+        let compact = compact::object(form, None, &part);
+        let compact = Some(&compact[..]);
+        return Ok(reply::single(
+            "",
+            br#"{"retcode":0}"#,
+            Extras {
+                compact,
+                explanation,
+            },
+        ));
+    }
+    let mut member = Vec::with_capacity(256);
+    model.plan.write_partial(&partial, &mut member);
+    let extras = Extras {
+        compact: None,
+        explanation,
+    };
+    Ok(reply::single("", &data(&member, is_legacy), extras))
 }
 
 /// `{"<component>":{…},"retcode":0}`; for 1.x guests with the component's members beside it (contract 01 §2.7).

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use fate_domain::{fault::Fault, party::Role};
+use fate_domain::{fault::Fault, party::Role, return_code::ReturnCode};
 use prost::Message;
 
 use crate::{
-    Buffers, GuestLocal, Partial, Refusal, Row, Score, Semantics, Site, Treatment,
+    Buffers, CompactForm, GuestLocal, Partial, Refusal, Row, Score, Semantics, Site, Treatment,
     dsl::Dsl,
     dsl::FateVersion,
     symbols::{Column, Symbols},
@@ -54,6 +54,14 @@ pub(crate) trait GuestModel: std::fmt::Debug + Send + Sync {
     fn merge(&self, local: GuestLocal, partials: &[&Partial]) -> Result<Score, Fault>;
     /// Reads a 1.x host's answer, which has no member of the component's name (contract 02 A9, A11).
     fn read_legacy_partial(&self, party_id: &str, data: &str) -> Result<Partial, Fault>;
+    /// How a host, by its place in [`Context::hosts`], may pack its part; none: only as JSON.
+    fn compact_form(&self, _host: usize) -> Option<CompactForm> {
+        None
+    }
+    /// Reads the packed part of a host whose form [`GuestModel::compact_form`] told.
+    fn read_compact(&self, _host: usize, party_id: &str, _bytes: &[u8]) -> Result<Partial, Fault> {
+        Err(no_compact_form(party_id))
+    }
     /// Columns that the guest's part reads.
     fn columns(&self) -> Vec<Column>;
     /// Whether a score takes the hosts' parts.
@@ -69,6 +77,18 @@ pub(crate) trait HostModel: std::fmt::Debug + Send + Sync {
     fn columns(&self) -> Vec<Column>;
     /// Writes the JSON value that goes under the component's name (contract 01 §2.7).
     fn write_partial(&self, partial: &Partial, out: &mut Vec<u8>);
+    /// How [`HostModel::write_compact`] packs; none: it does not.
+    fn compact_form(&self) -> Option<CompactForm> {
+        None
+    }
+    /// Appends the packed part.
+    fn write_compact(&self, _partial: &Partial, _out: &mut Vec<u8>) {}
+}
+
+/// For a part in a form that the model does not have.
+pub(crate) fn no_compact_form(party_id: &str) -> Fault {
+    let text = format!("the part of host {party_id} came in a form that was not asked for");
+    Fault::new(ReturnCode::MERGE, text)
 }
 
 /// Changes the form of a score.

@@ -110,12 +110,20 @@ impl Plans {
         assert_watched(&coverage, &watched, &local);
         let local = local?;
         let ids: Vec<String> = (0..hosts.len()).map(host_id).collect();
-        let mut partials = Vec::new();
+        let (mut partials, mut packed) = (Vec::new(), Vec::new());
         for ((host, id), row) in hosts.iter().zip(&ids).zip(&rows[1..]) {
-            let text = answer(host, row)?;
+            let (text, bytes) = answer(host, row)?;
             partials.push((id.as_str(), guest.read_partial(id, &text)?));
+            if let Some(bytes) = bytes {
+                assert_eq!(guest.compact_form_of(id), host.own_compact_form());
+                packed.push((id.as_str(), guest.read_compact(id, &bytes)?));
+            }
         }
-        guest.merge(local, &partials)
+        let score = guest.merge(local.clone(), &partials);
+        if !packed.is_empty() {
+            assert_eq!(guest.merge(local, &packed), score);
+        }
+        score
     }
 }
 
@@ -127,7 +135,8 @@ fn assert_watched<P: Debug>(coverage: &Coverage<'_>, watched: &P, unwatched: &P)
     assert_eq!(figures.needed, accounted, "{figures:?}");
 }
 
-fn answer(host: &Plan, row: &Row) -> Result<String, Fault> {
+/// The host's part as JSON and, if the model has such a form, packed.
+fn answer(host: &Plan, row: &Row) -> Result<(String, Option<Vec<u8>>), Fault> {
     let text = json(row);
     let mut row = host.new_row();
     host.read_json(&text, &mut row)?;
@@ -139,5 +148,10 @@ fn answer(host: &Plan, row: &Row) -> Result<String, Fault> {
     let mut data = b"{".to_vec();
     host.write_partial(&partial, &mut data);
     data.push(b'}');
-    Ok(String::from_utf8(data).unwrap())
+    let packed = host.own_compact_form().map(|_| {
+        let mut bytes = Vec::new();
+        host.write_compact(&partial, &mut bytes);
+        bytes
+    });
+    Ok((String::from_utf8(data).unwrap(), packed))
 }

@@ -56,6 +56,8 @@ pub struct Config {
     pub result_cache: Option<ResultCacheConfig>,
     /// Hosts reached directly, by party id.
     pub federation_hosts: BTreeMap<String, Address>,
+    /// Whether parts of tree models travel in the compact form between servers of this kind.
+    pub compact: bool,
     /// Deadline of a single inference's host calls.
     pub single_timeout: Duration,
     /// Deadline of a batch's host calls.
@@ -170,6 +172,7 @@ impl Config {
             registry: None,
             result_cache: None,
             federation_hosts: values.hosts("federation.hosts"),
+            compact: values.flag("federation.compact"),
             single_timeout: values.duration("single.inference.rpc.timeout"),
             batch_timeout: values.duration("batch.inference.rpc.timeout"),
             batch_max: values.count("batch.inference.max"),

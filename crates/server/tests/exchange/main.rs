@@ -4,6 +4,7 @@
 
 mod alone;
 mod cluster;
+mod compact;
 mod edges;
 mod example;
 mod explain;

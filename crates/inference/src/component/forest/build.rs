@@ -9,6 +9,7 @@ use fate_proto::buffer::{
 
 use super::{
     FLOAT_ZERO, Features, Node, Owner, Trees, ValueRule,
+    compact::HostNumberings,
     guest::ForestGuest,
     host::ForestHost,
     owner,
@@ -51,6 +52,11 @@ pub(crate) fn build_guest(source: &Source<'_>, context: &mut Context<'_>) -> Res
         trees.len()
     );
     let hosts = context.site.hosts.len();
+    let numberings = if model.is_mix() {
+        HostNumberings::of_trees(&trees, &local_trees, hosts)
+    } else {
+        HostNumberings::of_nodes(&trees, hosts)
+    };
     Ok(Part::guest(
         ForestGuest {
             component: source.name.into(),
@@ -59,6 +65,7 @@ pub(crate) fn build_guest(source: &Source<'_>, context: &mut Context<'_>) -> Res
             scoring,
             owned_by_host: local_trees,
             hosts,
+            numberings,
         },
         kind,
     ))

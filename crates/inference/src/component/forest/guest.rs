@@ -9,12 +9,14 @@ use serde::{
 };
 
 use super::{
-    Node, Trees, Value, goes_left,
+    Node, Trees, Value,
+    compact::{self, HostNumberings, Numbering},
+    goes_left,
     score::{Leaves, Scoring},
 };
 use crate::{
-    GuestLocal, Partial, Row, Score,
-    component::GuestModel,
+    CompactForm, GuestLocal, Partial, Row, Score,
+    component::{GuestModel, no_compact_form},
     partial::{Local, Share, Turn},
     symbols::Column,
 };
@@ -28,6 +30,7 @@ pub(super) struct ForestGuest {
     /// Trees that one host walks alone (mix mode).
     pub(super) owned_by_host: Vec<Option<u32>>,
     pub(super) hosts: usize,
+    pub(super) numberings: HostNumberings,
 }
 
 /// Where the guest stands in every tree, and the values that decide on.
@@ -69,6 +72,16 @@ impl GuestModel for ForestGuest {
             Share::Leaves(route.leaves)
         };
         Ok(Partial(share))
+    }
+
+    fn compact_form(&self, host: usize) -> Option<CompactForm> {
+        self.numberings.of_host(host).map(Numbering::form)
+    }
+
+    fn read_compact(&self, host: usize, party_id: &str, bytes: &[u8]) -> Result<Partial, Fault> {
+        let numbering = self.numberings.of_host(host);
+        let numbering = numbering.ok_or_else(|| no_compact_form(party_id))?;
+        numbering.read(party_id, bytes).map(Partial)
     }
 
     /// 1.x hosts answer with the trees themselves.
@@ -153,6 +166,10 @@ impl ForestGuest {
                 .get(position as usize)
                 .copied()
                 .unwrap_or(Turn::Unknown),
+            Share::Bits(bits) => match compact::bit(bits, self.numberings.place_of(position)) {
+                true => Turn::Left,
+                false => Turn::Right,
+            },
             _ => Turn::Unknown,
         };
         match host {

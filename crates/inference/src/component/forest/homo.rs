@@ -6,6 +6,7 @@ use fate_domain::party::Role;
 use super::{
     FLOAT_ZERO,
     build::{Builder, Model, WholeTrees},
+    compact::HostNumberings,
     guest::ForestGuest,
     score::{Leaves, Scoring},
 };
@@ -44,6 +45,7 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         scoring,
         owned_by_host,
         hosts: 0,
+        numberings: HostNumberings::untold(),
     };
     Ok(alone::guest(guest, kind))
 }

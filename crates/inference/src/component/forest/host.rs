@@ -2,8 +2,12 @@
 
 use fate_domain::fault::Fault;
 
-use super::{Node, Trees, Value, goes_left};
-use crate::{Partial, Row, component::HostModel, partial::Share, symbols::Column};
+use super::{
+    Node, Trees, Value,
+    compact::{self, Numbering},
+    goes_left,
+};
+use crate::{CompactForm, Partial, Row, component::HostModel, partial::Share, symbols::Column};
 
 #[derive(Debug)]
 pub(super) struct ForestHost {
@@ -12,19 +16,26 @@ pub(super) struct ForestHost {
     own: Vec<u32>,
     /// The text before each decision of a reply; one more for the end.
     texts: Vec<Box<str>>,
+    numbering: Numbering,
     mix: bool,
 }
 
 impl ForestHost {
     pub(super) fn new(trees: Trees, mix: bool) -> Self {
-        let own = (0..trees.nodes.len() as u32)
+        let own: Vec<u32> = (0..trees.nodes.len() as u32)
             .filter(|position| matches!(trees.node(*position), Node::Own { .. }))
             .collect();
         let texts = texts_between_decisions(&trees);
+        let numbering = if mix {
+            Numbering::of_trees(&trees, own_trees(&trees).collect())
+        } else {
+            Numbering::of_nodes(&trees, &own)
+        };
         ForestHost {
             trees,
             own,
             texts,
+            numbering,
             mix,
         }
     }
@@ -46,11 +57,8 @@ impl ForestHost {
 
     fn leaves(&self, values: &[Value]) -> Result<Vec<(u32, u32)>, Fault> {
         let mut leaves = Vec::new();
-        for tree in 0..self.trees.len() {
-            let root = self.trees.root(tree);
-            if root == self.trees.root(tree + 1) {
-                continue;
-            }
+        for tree in own_trees(&self.trees) {
+            let root = self.trees.root(tree as usize);
             let mut position = root;
             while let Node::Own {
                 slot,
@@ -66,10 +74,16 @@ impl ForestHost {
                     right
                 };
             }
-            leaves.push((tree as u32, position - root));
+            leaves.push((tree, position - root));
         }
         Ok(leaves)
     }
+}
+
+/// In mix mode: the trees that are not empty.
+fn own_trees(trees: &Trees) -> impl Iterator<Item = u32> {
+    let is_own = |tree: &u32| trees.root(*tree as usize) < trees.root(*tree as usize + 1);
+    (0..trees.len() as u32).filter(is_own)
 }
 
 /// `{"0":{"1":`, `},"1":{"0":`, …: a tree without own nodes still appears, as `{}` (contract 02 A11).
@@ -103,7 +117,8 @@ impl HostModel for ForestHost {
         let share = if self.mix {
             Share::Leaves(self.leaves(&values)?)
         } else {
-            Share::Decisions(self.decisions(&values)?)
+            let decisions = self.decisions(&values)?;
+            Share::Bits(compact::pack(decisions.into_iter()))
         };
         Ok(Partial(share))
     }
@@ -114,8 +129,9 @@ impl HostModel for ForestHost {
 
     fn write_partial(&self, partial: &Partial, out: &mut Vec<u8>) {
         match &partial.0 {
-            Share::Decisions(decisions) => {
-                for (text, &left) in self.texts.iter().zip(decisions) {
+            Share::Bits(bits) => {
+                for (text, index) in self.texts.iter().zip(0..self.own.len() as u32) {
+                    let left = compact::bit(bits, index);
                     out.extend_from_slice(text.as_bytes());
                     out.extend_from_slice(if left { b"true" } else { b"false" });
                 }
@@ -128,6 +144,14 @@ impl HostModel for ForestHost {
             Share::Leaves(leaves) => write_leaves(leaves, out),
             _ => out.extend_from_slice(b"{}"),
         }
+    }
+
+    fn compact_form(&self) -> Option<CompactForm> {
+        Some(self.numbering.form())
+    }
+
+    fn write_compact(&self, partial: &Partial, out: &mut Vec<u8>) {
+        compact::write(&partial.0, out);
     }
 }
 

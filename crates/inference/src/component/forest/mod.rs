@@ -9,6 +9,7 @@ use fate_domain::{fault::Fault, party::Role, return_code::ReturnCode};
 use crate::{Cell, Row, symbols::Column};
 
 mod build;
+mod compact;
 mod guest;
 mod homo;
 mod host;
