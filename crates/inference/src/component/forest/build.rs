@@ -10,7 +10,7 @@ use fate_proto::buffer::{
 use super::{
     FLOAT_ZERO, Features, Node, Owner, Trees, ValueRule,
     compact::HostNumberings,
-    guest::ForestGuest,
+    guest::{ForestGuest, Quick},
     host::ForestHost,
     owner,
     score::{Leaves, Scoring},
@@ -57,6 +57,7 @@ pub(crate) fn build_guest(source: &Source<'_>, context: &mut Context<'_>) -> Res
     } else {
         HostNumberings::of_nodes(&trees, hosts)
     };
+    let quick = Quick::new(&trees, &numberings, &local_trees);
     Ok(Part::guest(
         ForestGuest {
             component: source.name.into(),
@@ -66,6 +67,7 @@ pub(crate) fn build_guest(source: &Source<'_>, context: &mut Context<'_>) -> Res
             owned_by_host: local_trees,
             hosts,
             numberings,
+            quick,
         },
         kind,
     ))

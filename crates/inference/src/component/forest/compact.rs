@@ -121,35 +121,33 @@ pub(super) fn write(share: &Share, out: &mut Vec<u8>) {
 }
 
 /// The numberings of all hosts, as the guest counts them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct HostNumberings {
     /// Empty when the model does not tell which host decides a node.
     by_host: Vec<Numbering>,
-    /// A node's place in its host's numbering, by its position in the guest's list.
-    places: Vec<u32>,
+    /// The positions of each host's nodes, in the order of its decisions.
+    positions: Vec<Vec<u32>>,
 }
 
 impl HostNumberings {
     /// Of trees that the parties walk together.
     pub(super) fn of_nodes(trees: &Trees, hosts: usize) -> Self {
         let mut positions = vec![Vec::new(); hosts];
-        let mut places = vec![0; trees.nodes.len()];
-        for (position, node) in trees.nodes.iter().enumerate() {
+        for (node, position) in trees.nodes.iter().zip(0..) {
             let Node::Foreign { host, .. } = node else {
                 continue;
             };
-            let Some(of_host) = host.and_then(|host| positions.get_mut(host as usize)) else {
-                return Self::untold();
-            };
-            places[position] = of_host.len() as u32;
-            of_host.push(position as u32);
+            match host.and_then(|host| positions.get_mut(host as usize)) {
+                Some(of_host) => of_host.push(position),
+                None => return Self::default(),
+            }
         }
         let by_host = positions.iter();
         HostNumberings {
             by_host: by_host
                 .map(|positions| Numbering::of_nodes(trees, positions))
                 .collect(),
-            places,
+            positions,
         }
     }
 
@@ -164,14 +162,7 @@ impl HostNumberings {
             by_host: (0..hosts)
                 .map(|host| Numbering::of_trees(trees, owned_by(host)))
                 .collect(),
-            places: Vec::new(),
-        }
-    }
-
-    pub(super) fn untold() -> Self {
-        HostNumberings {
-            by_host: Vec::new(),
-            places: Vec::new(),
+            positions: Vec::new(),
         }
     }
 
@@ -179,11 +170,14 @@ impl HostNumberings {
         self.by_host.get(host)
     }
 
-    pub(super) fn place_of(&self, position: u32) -> u32 {
-        self.places
-            .get(position as usize)
-            .copied()
-            .unwrap_or(u32::MAX)
+    pub(super) fn positions(&self) -> &[Vec<u32>] {
+        &self.positions
+    }
+
+    /// A node's place among its host's decisions.
+    pub(super) fn place_of(&self, host: usize, position: u32) -> Option<u32> {
+        let place = self.positions.get(host)?.binary_search(&position).ok()?;
+        u32::try_from(place).ok()
     }
 }
 
@@ -276,7 +270,8 @@ mod tests {
         let forest = trees(&[foreign(0); 12], &[0, 12]);
         let numberings = HostNumberings::of_nodes(&forest, 1);
         let numbering = numberings.of_host(0).unwrap();
-        assert_eq!(numberings.place_of(11), 11);
+        assert_eq!(numberings.place_of(0, 11), Some(11));
+        assert_eq!(numberings.place_of(1, 11), None);
         let decisions = [
             true, false, true, true, false, false, false, false, true, true, false, true,
         ];

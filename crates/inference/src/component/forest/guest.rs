@@ -12,6 +12,8 @@ use super::{
     Node, Trees, Value,
     compact::{self, HostNumberings, Numbering},
     goes_left,
+    kernel::{self, Kernel},
+    ranks::{Rank, Ranks},
     score::{Leaves, Scoring},
 };
 use crate::{
@@ -31,25 +33,39 @@ pub(super) struct ForestGuest {
     pub(super) owned_by_host: Vec<Option<u32>>,
     pub(super) hosts: usize,
     pub(super) numberings: HostNumberings,
+    /// None for trees that do not fit.
+    pub(super) quick: Option<Quick>,
 }
 
-/// Where the guest stands in every tree, and the values that decide on.
+/// The trees for rows without odd values.
+#[derive(Debug)]
+pub(super) struct Quick {
+    ranks: Ranks,
+    kernel: Kernel,
+}
+
+/// The guest's part: all that it can say before the hosts have decided.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Walk {
-    positions: Box<[u32]>,
-    values: Box<[Value]>,
+pub(crate) enum Walk {
+    /// The own part of the kernel's row.
+    Ranked(Box<[Rank]>),
+    /// Where the guest stands in every tree, and the values that decide on: a value that is no number is a fault where
+    /// it is looked at, and nowhere else.
+    Begun {
+        positions: Box<[u32]>,
+        values: Box<[Value]>,
+    },
 }
 
 impl GuestModel for ForestGuest {
     fn local(&self, row: &Row<'_>) -> Result<GuestLocal, Fault> {
-        let values = self.trees.features.values(row);
-        let positions = (0..self.trees.len())
-            .map(|tree| match self.owned_by_host[tree] {
-                Some(_) => Ok(self.trees.root(tree)),
-                None => self.own_steps(self.trees.root(tree), &values),
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(GuestLocal(Local::Forest(Walk { positions, values })))
+        let quick = self.quick.as_ref();
+        let ranked = quick.and_then(|quick| quick.own_ranks(self.trees.features.values(row)));
+        let walk = match ranked {
+            Some(ranks) => Walk::Ranked(ranks),
+            None => self.begin(row)?,
+        };
+        Ok(GuestLocal(Local::Forest(walk)))
     }
 
     fn read_partial(&self, party_id: &str, json: &str) -> Result<Partial, Fault> {
@@ -94,16 +110,11 @@ impl GuestModel for ForestGuest {
     }
 
     fn merge(&self, local: GuestLocal, partials: &[&Partial]) -> Result<Score, Fault> {
-        let Local::Forest(mut walk) = local.0 else {
+        let Local::Forest(walk) = local.0 else {
             return Err(Fault::new(ReturnCode::MERGE, "local result is invalid "));
         };
-        for tree in 0..self.trees.len() {
-            walk.positions[tree] = match self.owned_by_host[tree] {
-                Some(host) => self.host_leaf(tree, partials.get(host as usize))?,
-                None => self.walk_on(walk.positions[tree], &walk.values, partials)?,
-            };
-        }
-        self.scoring.score(&self.leaves, &walk.positions)
+        let reached = self.reached(&walk, partials)?;
+        self.scoring.score(&self.leaves, &reached)
     }
 
     /// Only a forest that was trained without hosts scores without them.
@@ -117,9 +128,127 @@ impl GuestModel for ForestGuest {
     }
 }
 
+impl Quick {
+    pub(super) fn new(
+        trees: &Trees,
+        numberings: &HostNumberings,
+        owned_by_host: &[Option<u32>],
+    ) -> Option<Self> {
+        let ranks = Ranks::new(trees)?;
+        let is_walked = |tree: usize| owned_by_host.get(tree).is_some_and(Option::is_none);
+        let kernel = Kernel::new(trees, &ranks, numberings.positions(), is_walked)?;
+        Some(Quick { ranks, kernel })
+    }
+
+    /// The own part of the kernel's row; none for a value that is no number.
+    fn own_ranks(&self, values: impl Iterator<Item = Value>) -> Option<Box<[Rank]>> {
+        let mut row = Vec::with_capacity(self.ranks.slots() + 1);
+        self.ranks.write(values, &mut row).then(|| {
+            row.push(0);
+            row.into()
+        })
+    }
+
+    /// The kernel's row; none when a host has not decided all its nodes.
+    fn row(
+        &self,
+        own: &[Rank],
+        positions: &[Vec<u32>],
+        partials: &[&Partial],
+    ) -> Option<Vec<Rank>> {
+        let mut row = Vec::with_capacity(self.kernel.slots() + 8);
+        row.extend_from_slice(own);
+        for (host, positions) in positions.iter().enumerate() {
+            match &partials.get(host)?.0 {
+                Share::Bits(bits) => kernel::expand(bits, positions.len(), &mut row),
+                Share::Route(route) => {
+                    for position in positions {
+                        row.push(match route.get(*position as usize)? {
+                            Turn::Left => 0,
+                            Turn::Right => 1,
+                            Turn::Unknown => return None,
+                        });
+                    }
+                }
+                _ => return None,
+            }
+        }
+        (row.len() == self.kernel.slots()).then_some(row)
+    }
+}
+
 impl ForestGuest {
+    /// The leaf of every tree.
+    pub(super) fn reached(&self, walk: &Walk, partials: &[&Partial]) -> Result<Vec<u32>, Fault> {
+        if let (Some(quick), Walk::Ranked(own)) = (&self.quick, walk)
+            && let Some(row) = quick.row(own, self.numberings.positions(), partials)
+        {
+            let mut reached = Vec::with_capacity(self.trees.len());
+            quick.kernel.walk(&row, &mut reached);
+            for (tree, owner) in self.owned_by_host.iter().enumerate() {
+                if let Some(host) = *owner {
+                    reached[tree] = self.host_leaf(tree, partials.get(host as usize))?;
+                }
+            }
+            return Ok(reached);
+        }
+        let leaf = |tree: usize| match self.owned_by_host[tree] {
+            Some(host) => self.host_leaf(tree, partials.get(host as usize)),
+            None => self.walk_on(self.begun(walk, tree), walk, partials),
+        };
+        (0..self.trees.len()).map(leaf).collect()
+    }
+
+    /// Walks the own nodes of every tree, which finds the values that are no numbers.
+    fn begin(&self, row: &Row<'_>) -> Result<Walk, Fault> {
+        let mut walk = Walk::Begun {
+            positions: [].into(),
+            values: self.trees.features.values(row).collect(),
+        };
+        let stand = |tree: usize| match self.owned_by_host[tree] {
+            Some(_) => Ok(self.trees.root(tree)),
+            None => self.own_steps(self.trees.root(tree), &walk),
+        };
+        let stands = (0..self.trees.len()).map(stand);
+        let stands: Box<[u32]> = stands.collect::<Result<_, _>>()?;
+        if let Walk::Begun { positions, .. } = &mut walk {
+            *positions = stands;
+        }
+        Ok(walk)
+    }
+
+    fn begun(&self, walk: &Walk, tree: usize) -> u32 {
+        match walk {
+            Walk::Begun { positions, .. } => positions[tree],
+            Walk::Ranked(_) => self.trees.root(tree),
+        }
+    }
+
+    /// Whether an own node sends the row left.
+    fn own_turn(
+        &self,
+        walk: &Walk,
+        slot: u32,
+        threshold: f64,
+        missing_left: bool,
+    ) -> Result<bool, Fault> {
+        match (walk, &self.quick) {
+            (Walk::Begun { values, .. }, _) => {
+                goes_left(values[slot as usize], threshold, missing_left)
+            }
+            (Walk::Ranked(row), Some(quick)) => {
+                let test = quick.ranks.test(slot, threshold, missing_left);
+                Ok(row[test.slot as usize] <= test.rank)
+            }
+            (Walk::Ranked(_), None) => Err(Fault::new(
+                ReturnCode::MERGE,
+                "the guest's part is of another model",
+            )),
+        }
+    }
+
     /// Walks while the nodes are ours.
-    fn own_steps(&self, mut position: u32, values: &[Value]) -> Result<u32, Fault> {
+    fn own_steps(&self, mut position: u32, walk: &Walk) -> Result<u32, Fault> {
         while let Node::Own {
             slot,
             threshold,
@@ -128,7 +257,7 @@ impl ForestGuest {
             right,
         } = self.trees.node(position)
         {
-            position = if goes_left(values[slot as usize], threshold, missing_left)? {
+            position = if self.own_turn(walk, slot, threshold, missing_left)? {
                 left
             } else {
                 right
@@ -138,16 +267,11 @@ impl ForestGuest {
     }
 
     /// Walks from where own nodes ended to a leaf. Children lie behind their parents, so this ends.
-    fn walk_on(
-        &self,
-        mut position: u32,
-        values: &[Value],
-        partials: &[&Partial],
-    ) -> Result<u32, Fault> {
+    fn walk_on(&self, mut position: u32, walk: &Walk, partials: &[&Partial]) -> Result<u32, Fault> {
         loop {
             match self.trees.node(position) {
                 Node::Leaf => return Ok(position),
-                Node::Own { .. } => position = self.own_steps(position, values)?,
+                Node::Own { .. } => position = self.own_steps(position, walk)?,
                 Node::Foreign { host, left, right } => {
                     position = match self.turn(position, host, partials) {
                         Turn::Left => left,
@@ -161,23 +285,30 @@ impl ForestGuest {
 
     /// The owner's decision; of several candidates the last one who has it, as in Java's merged map.
     fn turn(&self, position: u32, host: Option<u32>, partials: &[&Partial]) -> Turn {
-        let of = |partial: &&Partial| match &partial.0 {
+        let of = |host: usize, partial: &&Partial| match &partial.0 {
             Share::Route(route) => route
                 .get(position as usize)
                 .copied()
                 .unwrap_or(Turn::Unknown),
-            Share::Bits(bits) => match compact::bit(bits, self.numberings.place_of(position)) {
-                true => Turn::Left,
-                false => Turn::Right,
+            Share::Bits(bits) => match self.numberings.place_of(host, position) {
+                Some(place) if compact::bit(bits, place) => Turn::Left,
+                Some(_) => Turn::Right,
+                None => Turn::Unknown,
             },
             _ => Turn::Unknown,
         };
         match host {
-            Some(host) => partials.get(host as usize).map_or(Turn::Unknown, of),
+            Some(host) => {
+                let host = host as usize;
+                partials
+                    .get(host)
+                    .map_or(Turn::Unknown, |partial| of(host, partial))
+            }
             None => partials
                 .iter()
+                .enumerate()
                 .rev()
-                .map(of)
+                .map(|(host, partial)| of(host, partial))
                 .find(|turn| *turn != Turn::Unknown)
                 .unwrap_or(Turn::Unknown),
         }

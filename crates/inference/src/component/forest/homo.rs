@@ -7,7 +7,7 @@ use super::{
     FLOAT_ZERO,
     build::{Builder, Model, WholeTrees},
     compact::HostNumberings,
-    guest::ForestGuest,
+    guest::{ForestGuest, Quick},
     score::{Leaves, Scoring},
 };
 use crate::{
@@ -38,6 +38,8 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         trees.len()
     );
     let owned_by_host = vec![None; trees.len()];
+    let numberings = HostNumberings::default();
+    let quick = Quick::new(&trees, &numberings, &owned_by_host);
     let guest = ForestGuest {
         component: source.name.into(),
         trees,
@@ -45,7 +47,8 @@ pub(crate) fn build(source: &Source<'_>, context: &mut Context<'_>) -> Result<Pa
         scoring,
         owned_by_host,
         hosts: 0,
-        numberings: HostNumberings::untold(),
+        numberings,
+        quick,
     };
     Ok(alone::guest(guest, kind))
 }

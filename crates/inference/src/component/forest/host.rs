@@ -6,6 +6,7 @@ use super::{
     Node, Trees, Value,
     compact::{self, Numbering},
     goes_left,
+    ranks::{Ranks, Test},
 };
 use crate::{CompactForm, Partial, Row, component::HostModel, partial::Share, symbols::Column};
 
@@ -18,6 +19,14 @@ pub(super) struct ForestHost {
     texts: Vec<Box<str>>,
     numbering: Numbering,
     mix: bool,
+    pub(super) quick: Option<Quick>,
+}
+
+/// The own nodes' tests on ranks, in order.
+#[derive(Debug)]
+pub(super) struct Quick {
+    ranks: Ranks,
+    tests: Vec<Test>,
 }
 
 impl ForestHost {
@@ -31,17 +40,27 @@ impl ForestHost {
         } else {
             Numbering::of_nodes(&trees, &own)
         };
+        let quick = Quick::new(&trees);
         ForestHost {
             trees,
             own,
             texts,
             numbering,
             mix,
+            quick,
         }
     }
 
-    fn decisions(&self, values: &[Value]) -> Result<Vec<bool>, Fault> {
-        self.own
+    pub(super) fn decisions(&self, row: &Row<'_>) -> Result<Box<[u8]>, Fault> {
+        let quick = self.quick.as_ref();
+        if let Some(decisions) =
+            quick.and_then(|quick| quick.decisions(self.trees.features.values(row)))
+        {
+            return Ok(decisions);
+        }
+        let values: Vec<Value> = self.trees.features.values(row).collect();
+        let decisions: Vec<bool> = self
+            .own
             .iter()
             .map(|&position| match self.trees.node(position) {
                 Node::Own {
@@ -52,10 +71,12 @@ impl ForestHost {
                 } => goes_left(values[slot as usize], threshold, missing_left),
                 Node::Leaf | Node::Foreign { .. } => Ok(false),
             })
-            .collect()
+            .collect::<Result<_, _>>()?;
+        Ok(compact::pack(decisions.into_iter()))
     }
 
-    fn leaves(&self, values: &[Value]) -> Result<Vec<(u32, u32)>, Fault> {
+    fn leaves(&self, row: &Row<'_>) -> Result<Vec<(u32, u32)>, Fault> {
+        let values: Vec<Value> = self.trees.features.values(row).collect();
         let mut leaves = Vec::new();
         for tree in own_trees(&self.trees) {
             let root = self.trees.root(tree as usize);
@@ -77,6 +98,38 @@ impl ForestHost {
             leaves.push((tree, position - root));
         }
         Ok(leaves)
+    }
+}
+
+impl Quick {
+    fn new(trees: &Trees) -> Option<Self> {
+        let ranks = Ranks::new(trees)?;
+        let test = |node: &Node| match *node {
+            Node::Own {
+                slot,
+                threshold,
+                missing_left,
+                ..
+            } => Some(ranks.test(slot, threshold, missing_left)),
+            Node::Leaf | Node::Foreign { .. } => None,
+        };
+        let tests = trees.nodes.iter().filter_map(test).collect();
+        Some(Quick { ranks, tests })
+    }
+
+    /// None for a row with a value that is no number.
+    fn decisions(&self, values: impl Iterator<Item = Value>) -> Option<Box<[u8]>> {
+        let mut row = Vec::with_capacity(self.ranks.slots());
+        if !self.ranks.write(values, &mut row) {
+            return None;
+        }
+        let byte = |tests: &[Test]| {
+            let bits = tests.iter().zip(0..);
+            bits.fold(0, |byte, (test, place)| {
+                byte | u8::from(row[test.slot as usize] <= test.rank) << place
+            })
+        };
+        Some(self.tests.chunks(8).map(byte).collect())
     }
 }
 
@@ -113,12 +166,10 @@ fn texts_between_decisions(trees: &Trees) -> Vec<Box<str>> {
 
 impl HostModel for ForestHost {
     fn partial(&self, row: &Row<'_>) -> Result<Partial, Fault> {
-        let values = self.trees.features.values(row);
         let share = if self.mix {
-            Share::Leaves(self.leaves(&values)?)
+            Share::Leaves(self.leaves(row)?)
         } else {
-            let decisions = self.decisions(&values)?;
-            Share::Bits(compact::pack(decisions.into_iter()))
+            Share::Bits(self.decisions(row)?)
         };
         Ok(Partial(share))
     }

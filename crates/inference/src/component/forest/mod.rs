@@ -3,6 +3,8 @@
 //! A node belongs to the party that owns its feature. The host decides all its nodes at once and sends the decisions;
 //! the guest walks its own nodes, takes the hosts' decisions at theirs, and adds the leaves. In mix mode a tree belongs
 //! to one party, and the host sends the leaf it reached.
+//!
+//! [`ranks`] and [`kernel`] are the quick way, [`Trees`] the slow and plain one; both decide alike ([`agreement`]).
 
 use fate_domain::{fault::Fault, party::Role, return_code::ReturnCode};
 
@@ -13,7 +15,12 @@ mod compact;
 mod guest;
 mod homo;
 mod host;
+mod kernel;
+mod ranks;
 mod score;
+
+#[cfg(test)]
+mod agreement;
 
 pub(crate) use build::{build_guest, build_host};
 pub(crate) use guest::Walk;
@@ -22,7 +29,8 @@ pub(crate) use homo::build as build_homo;
 /// FATE's `consts.FLOAT_ZERO`: the slack of a split, and what counts as zero in a sparse row.
 pub(crate) const FLOAT_ZERO: f64 = 1e-8;
 
-/// All trees in one list of nodes; children are positions in that list and always behind their parent's tree root.
+/// All trees in one list of nodes, as the buffers have them: what is served when rows or trees are too odd for
+/// [`kernel`], and what the kernel is tested against. Children are positions in that list, behind their parent's.
 #[derive(Debug)]
 struct Trees {
     nodes: Vec<Node>,
@@ -92,7 +100,7 @@ enum ValueRule {
 
 /// A feature's value as decisions see it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Value {
+pub(crate) enum Value {
     Number(f64),
     Missing,
     /// Present and no number: a fault where a decision looks at it.
@@ -100,11 +108,9 @@ enum Value {
 }
 
 impl Features {
-    fn values(&self, row: &Row<'_>) -> Box<[Value]> {
-        self.columns
-            .iter()
-            .map(|&column| self.rule.value(row.cell(column)))
-            .collect()
+    fn values(&self, row: &Row<'_>) -> impl Iterator<Item = Value> {
+        let columns = self.columns.iter();
+        columns.map(|&column| self.rule.value(row.cell(column)))
     }
 }
 

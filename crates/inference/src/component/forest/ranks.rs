@@ -1,0 +1,190 @@
+//! Thresholds as whole numbers: a row's value is placed once among its feature's thresholds, and every decision on that
+//! feature becomes a comparison of small integers.
+//!
+//! The rank of a number is one more than the thresholds below it, so `value <= threshold` exactly when the value's rank
+//! is at most the threshold's; nothing is rounded. A feature has two slots, one for its nodes that send missing values
+//! left and one for the others: a missing value is below everything in the first and above everything in the second.
+
+use super::{Node, Trees, Value};
+
+/// A rank of the row, and of a node.
+pub(super) type Rank = u16;
+
+/// Below every threshold, those included that are no number and have nothing on their left.
+const LOWEST: Rank = 0;
+/// Above every threshold.
+const HIGHEST: Rank = Rank::MAX;
+
+/// The thresholds of every feature.
+#[derive(Debug)]
+pub(super) struct Ranks {
+    /// Ascending and distinct, feature by feature.
+    thresholds: Vec<f64>,
+    /// Where each feature's thresholds begin; one more for the end.
+    starts: Vec<u32>,
+}
+
+/// What a node compares: the row's rank in a slot with its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Test {
+    pub(super) slot: u32,
+    /// Ranks up to this one go left.
+    pub(super) rank: Rank,
+}
+
+impl Ranks {
+    /// None for more thresholds than a rank can tell apart.
+    pub(super) fn new(trees: &Trees) -> Option<Self> {
+        let mut of_features = vec![Vec::new(); trees.features.columns.len()];
+        for node in &trees.nodes {
+            if let Node::Own {
+                slot, threshold, ..
+            } = *node
+                && !threshold.is_nan()
+            {
+                of_features.get_mut(slot as usize)?.push(threshold);
+            }
+        }
+        let mut thresholds = Vec::new();
+        let mut starts = vec![0];
+        for mut of_feature in of_features {
+            of_feature.sort_unstable_by(f64::total_cmp);
+            // Zero and its negative are one threshold: they compare as equal.
+            of_feature.dedup();
+            if of_feature.len() >= usize::from(HIGHEST) - 1 {
+                return None;
+            }
+            thresholds.append(&mut of_feature);
+            starts.push(u32::try_from(thresholds.len()).ok()?);
+        }
+        Some(Ranks { thresholds, starts })
+    }
+
+    /// How many slots a row has.
+    pub(super) fn slots(&self) -> usize {
+        2 * (self.starts.len() - 1)
+    }
+
+    fn of_feature(&self, feature: usize) -> &[f64] {
+        &self.thresholds[self.starts[feature] as usize..self.starts[feature + 1] as usize]
+    }
+
+    /// The test of an own node.
+    pub(super) fn test(&self, feature: u32, threshold: f64, missing_left: bool) -> Test {
+        let below = self
+            .of_feature(feature as usize)
+            .partition_point(|known| *known < threshold);
+        Test {
+            slot: 2 * feature + u32::from(!missing_left),
+            rank: if threshold.is_nan() {
+                LOWEST
+            } else {
+                rank_above(below)
+            },
+        }
+    }
+
+    /// Appends the ranks of a row's values; false, with fewer of them, for a row with a value that is no number.
+    pub(super) fn write(&self, values: impl Iterator<Item = Value>, out: &mut Vec<Rank>) -> bool {
+        for (feature, value) in values.enumerate() {
+            match value {
+                Value::Number(number) => {
+                    let thresholds = self.of_feature(feature);
+                    let below = if number.is_nan() {
+                        thresholds.len()
+                    } else {
+                        thresholds.partition_point(|threshold| *threshold < number)
+                    };
+                    out.extend([rank_above(below); 2]);
+                }
+                Value::Missing => out.extend([LOWEST, HIGHEST]),
+                Value::Bad => return false,
+            }
+        }
+        true
+    }
+}
+
+/// [`Ranks::new`] keeps this below [`HIGHEST`].
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the number of thresholds is bounded when they are collected"
+)]
+fn rank_above(below: usize) -> Rank {
+    below as Rank + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::component::forest::{Features, ValueRule, goes_left};
+    use crate::symbols::Column;
+
+    fn trees(thresholds: &[f64]) -> Trees {
+        let own = |threshold: &f64| Node::Own {
+            slot: 0,
+            threshold: *threshold,
+            missing_left: false,
+            left: 0,
+            right: 0,
+        };
+        Trees {
+            nodes: thresholds.iter().map(own).collect(),
+            starts: vec![0, thresholds.len() as u32],
+            features: Features {
+                columns: vec![Column::at(0)],
+                rule: ValueRule::Java,
+            },
+        }
+    }
+
+    #[test]
+    fn ranks_decide_as_numbers_do() {
+        let (inf, nan, tiny) = (f64::INFINITY, f64::NAN, f64::from_bits(1));
+        let thresholds = [
+            0.5,
+            -0.0,
+            0.0,
+            tiny,
+            -tiny,
+            inf,
+            -inf,
+            nan,
+            1e300,
+            0.5_f64.next_up(),
+            0.5,
+            f64::MAX,
+        ];
+        let ranks = Ranks::new(&trees(&thresholds)).unwrap();
+        let near = |x: &f64| [x.next_down(), *x, x.next_up()];
+        let mut values: Vec<Value> = thresholds
+            .iter()
+            .flat_map(near)
+            .map(Value::Number)
+            .collect();
+        values.push(Value::Missing);
+        for value in values {
+            let mut row = Vec::new();
+            assert!(ranks.write([value].into_iter(), &mut row));
+            assert_eq!(row.len(), ranks.slots());
+            for threshold in thresholds {
+                for missing_left in [false, true] {
+                    let test = ranks.test(0, threshold, missing_left);
+                    assert_eq!(
+                        row[test.slot as usize] <= test.rank,
+                        goes_left(value, threshold, missing_left).unwrap(),
+                        "{value:?} {threshold} {missing_left}"
+                    );
+                }
+            }
+        }
+        assert!(!ranks.write([Value::Bad].into_iter(), &mut Vec::new()));
+    }
+
+    #[test]
+    fn more_thresholds_than_ranks_are_not_ranked() {
+        let many: Vec<f64> = (0..65_534).map(f64::from).collect();
+        assert!(Ranks::new(&trees(&many)).is_none());
+        assert!(Ranks::new(&trees(&many[1..])).is_some());
+    }
+}
