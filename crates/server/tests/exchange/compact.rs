@@ -261,12 +261,12 @@ async fn a_host_uses_the_form_only_when_it_counts_alike() {
         old.header.as_mut().unwrap().operator = "199".to_owned();
         assert!(ask(&node, &old).await.get("compact").is_none());
 
-        let plain = packets(&set, &[OFF]).await;
-        assert!(
-            plain
-                .iter()
-                .all(|packet| body(packet).get("compact").is_none())
-        );
+        // A cache holds Java's form, which other nodes share.
+        for plain in [OFF, ("remoteModelInferenceResultCacheSwitch", "true")] {
+            let asked = packets(&set, &[plain]).await;
+            let mut offers = asked.iter().map(|packet| body(packet)["compact"].clone());
+            assert!(offers.all(|offer| offer.is_null()), "{plain:?}");
+        }
     }
 }
 
