@@ -68,6 +68,40 @@ impl ReturnCode {
     /// A tree cannot be walked with the data at hand.
     pub const SBT_DATA: Self = Self(136);
 
+    /// Every code above.
+    pub const KNOWN: [Self; 30] = [
+        Self::SUCCESS,
+        Self::PARAM,
+        Self::FEATURE,
+        Self::MODEL_NULL,
+        Self::NET,
+        Self::ROUTER,
+        Self::LOAD_MODEL,
+        Self::MERGE,
+        Self::BIND_MODEL,
+        Self::SYSTEM,
+        Self::SHUTDOWN,
+        Self::HOST_FEATURE_NOT_EXIST,
+        Self::FEATURE_ADAPTOR,
+        Self::MANAGEMENT_PARAM,
+        Self::INVALID_ROLE,
+        Self::SERVICE_NOT_FOUND,
+        Self::MODEL_INIT,
+        Self::OVERLOAD,
+        Self::UNSUPPORTED_COMMAND,
+        Self::UNREGISTER,
+        Self::INVALID_TOKEN,
+        Self::PROXY_ROUTER,
+        Self::PROXY_AUTH,
+        Self::MODEL_SYNC,
+        Self::FILL_RATE,
+        Self::PROXY_LOAD_ROUTER_TABLE,
+        Self::PROXY_UPDATE_ROUTER_TABLE,
+        Self::PROXY_PARAM,
+        Self::INVALID_RESPONSE,
+        Self::SBT_DATA,
+    ];
+
     /// Whether this is [`ReturnCode::SUCCESS`].
     pub fn is_success(self) -> bool {
         self == Self::SUCCESS

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::prometheus::Counter;
+
 /// Time for a whole body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time in which a body may make no progress at all.
@@ -22,6 +24,7 @@ const BYTES_PER_SECOND: u64 = 1024;
 pub struct ByteBudget {
     limit: usize,
     held: AtomicUsize,
+    refused: Counter,
 }
 
 impl ByteBudget {
@@ -29,6 +32,7 @@ impl ByteBudget {
         Arc::new(Self {
             limit,
             held: AtomicUsize::new(0),
+            refused: Counter::default(),
         })
     }
 
@@ -45,11 +49,20 @@ impl ByteBudget {
         self.held.load(Ordering::SeqCst)
     }
 
+    /// Times that there was no room.
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let sum = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        self.held
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, sum)
-            .is_ok()
+        let taken = self
+            .held
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, sum);
+        if taken.is_err() {
+            self.refused.add(1);
+        }
+        taken.is_ok()
     }
 }
 

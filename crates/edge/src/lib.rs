@@ -30,6 +30,7 @@ pub mod log_levels;
 pub mod managed;
 mod metered;
 pub mod process;
+pub mod prometheus;
 pub mod small_file;
 pub mod stream;
 pub mod tls;

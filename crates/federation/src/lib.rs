@@ -34,7 +34,7 @@ mod watch;
 pub use admission::Admission;
 pub use guest::{Guest, GuestSettings};
 pub use host::{Host, HostSettings};
-pub use record::{Answer, CallRecord};
+pub use record::{Answer, CallRecord, Laps, Stage};
 pub use reply::{Shape, failed_reply};
 pub use result_cache::{RemoteResults, ResultCache, ResultKey};
 pub use transport::{CallError, HostTransport};

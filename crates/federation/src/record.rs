@@ -1,6 +1,6 @@
 //! What a finished call leaves for counters and logs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fate_domain::fault::Fault;
 use fate_domain::model_key::ModelKey;
@@ -38,6 +38,77 @@ pub struct CallRecord {
     pub cache_misses: u32,
     /// Time spent waiting for other parties.
     pub downstream: Duration,
+    /// Where the time went.
+    pub laps: Laps,
+}
+
+/// A part of a call's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the request, finding the model, writing questions to hosts.
+    Parse,
+    /// A host: asking its source of features.
+    Features,
+    /// The party's own part.
+    Local,
+    /// A guest: waiting for hosts, after its own part.
+    Remote,
+    /// A guest: reading the parts and putting them together.
+    Merge,
+    /// Writing the answer.
+    Encode,
+}
+
+impl Stage {
+    /// All of them, in the order of a call.
+    pub const ALL: [Self; 6] = [
+        Self::Parse,
+        Self::Features,
+        Self::Local,
+        Self::Remote,
+        Self::Merge,
+        Self::Encode,
+    ];
+
+    /// For labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parse => "parse",
+            Self::Features => "features",
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Merge => "merge",
+            Self::Encode => "encode",
+        }
+    }
+}
+
+/// What each stage of a call took, as far as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Laps {
+    last: Instant,
+    spent: [Option<Duration>; Stage::ALL.len()],
+}
+
+impl Laps {
+    fn start() -> Self {
+        Self {
+            last: Instant::now(),
+            spent: [None; Stage::ALL.len()],
+        }
+    }
+
+    /// Ends a stage now; it began when the one before it ended.
+    pub(crate) fn end(&mut self, stage: Stage) {
+        let now = Instant::now();
+        self.spent[stage as usize] = Some(now - self.last);
+        self.last = now;
+    }
+
+    /// What a stage took; `None` when the call did not get to its end.
+    pub fn of(&self, stage: Stage) -> Option<Duration> {
+        self.spent[stage as usize]
+    }
 }
 
 impl CallRecord {
@@ -54,6 +125,7 @@ impl CallRecord {
             cache_hits: 0,
             cache_misses: 0,
             downstream: Duration::ZERO,
+            laps: Laps::start(),
         }
     }
 

@@ -45,6 +45,16 @@ impl Gates {
         self.all().iter().map(|gate| gate.in_flight()).sum()
     }
 
+    /// The same by gate.
+    pub(crate) fn in_flight_by_gate(&self) -> [(&'static str, usize); 4] {
+        [
+            ("inference", self.inference.in_flight()),
+            ("batch", self.batch.in_flight()),
+            ("unary", self.unary.in_flight()),
+            ("management", self.management.in_flight()),
+        ]
+    }
+
     /// Waits until no call is in flight; false when `grace` ends before that.
     pub(crate) async fn drained(&self, grace: Duration) -> bool {
         let drained = self.all().map(|gate| gate.drained(grace));

@@ -39,6 +39,7 @@ pub mod packet_json;
 mod peers;
 mod registration;
 pub mod route_table;
+mod telemetry;
 mod unary;
 mod watched_file;
 mod wire_packet;

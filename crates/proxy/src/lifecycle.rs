@@ -28,6 +28,7 @@ use crate::own_server::OwnServer;
 use crate::peers::{PeerLimits, Peers};
 use crate::registration;
 use crate::route_table::{OwnAddresses, RouteEditor, RunningTable};
+use crate::telemetry::Telemetry;
 use crate::{grpc, http};
 
 /// After the last call is answered, connections get this long to take the answer and close.
@@ -230,6 +231,7 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
         peers,
         flow: Arc::new(FlowControl::open(rules, Clock::system())),
         metrics: Metrics::default(),
+        telemetry: Telemetry::default(),
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
         held_bytes: ByteBudget::new(config.max_body_bytes),

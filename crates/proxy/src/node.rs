@@ -9,9 +9,11 @@ use fate_domain::return_code::ReturnCode;
 use fate_edge::admission::{Gate, Permit, over_load, refusal};
 use fate_edge::clock::now_ms;
 use fate_edge::flow::{FlowControl, Metrics};
+use fate_edge::http::Readiness;
 use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
 use fate_edge::process;
+use fate_edge::prometheus::Shed;
 use fate_registry::Registry;
 use serde_json::json;
 
@@ -22,6 +24,7 @@ use crate::forward::Forwarder;
 use crate::gates::Gates;
 use crate::peers::{Peer, PeerKey, Peers};
 use crate::route_table::{Route, RouteEditor, RunningTable};
+use crate::telemetry::Telemetry;
 
 /// Everything a running proxy consists of, apart from its listeners.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ pub(crate) struct Node {
     pub(crate) peers: Peers,
     pub(crate) flow: Arc<FlowControl>,
     pub(crate) metrics: Metrics,
+    pub(crate) telemetry: Telemetry,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
     /// What unanswered requests hold, of `proxy.max.body.bytes`.
@@ -74,9 +78,13 @@ impl Node {
         match gate.try_enter() {
             Err(refused) => {
                 self.flow.blocked(name.resource, 1);
+                self.telemetry.shed(refused.into());
                 Err(refusal(refused, name.service))
             }
-            Ok(_) if !self.flow.pass(name.resource, 1) => Err(over_load(name.service)),
+            Ok(_) if !self.flow.pass(name.resource, 1) => {
+                self.telemetry.shed(Shed::Rate);
+                Err(over_load(name.service))
+            }
             Ok(permit) => Ok(permit),
         }
     }
@@ -136,13 +144,15 @@ impl Node {
             Ok(()) => self.flow.succeeded(name.resource, 1),
             Err(_) => self.flow.failed(name.resource, 1),
         }
+        let (cost, return_code) = (started.elapsed(), outcome.err().map_or(0, |one| one.code.0));
+        self.telemetry.finished(name, trail, return_code, cost);
         flow_line::write(&FlowLine {
             source: call.source,
             case_id: &trail.case_id,
             guest: &trail.guest,
             host: &trail.host,
-            return_code: outcome.err().map_or(0, |fault| fault.code.0),
-            cost: started.elapsed(),
+            return_code,
+            cost,
             downstream: trail.downstream,
             service: name.service,
             router: &trail.router,
@@ -155,6 +165,38 @@ impl Node {
     pub(crate) fn table_text(&self) -> String {
         let table = self.table.current();
         table.map_or_else(String::new, |table| table.document().compact())
+    }
+
+    /// Whether calls should come here.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let mut readiness = Readiness::default();
+        if self.gates.is_closed() {
+            readiness.reasons.push("the proxy is stopping".to_owned());
+        }
+        if self.table.current().is_none() {
+            let text = match self.table.fault() {
+                Some(fault) => format!("no route table is in force: {fault}"),
+                None => "there is no route table".to_owned(),
+            };
+            // Servers of this party are found through the registry, too.
+            if self.registry.is_some() {
+                readiness.warnings.push(text);
+            } else {
+                readiness.reasons.push(text);
+            }
+        } else if let Some(fault) = self.table.fault() {
+            let text = format!("the route table before the last change is in force: {fault}");
+            readiness.warnings.push(text);
+        }
+        if self
+            .registry
+            .as_ref()
+            .is_some_and(|one| !one.state().is_connected)
+        {
+            let text = "no connection with ZooKeeper: last known addresses are used";
+            readiness.warnings.push(text.to_owned());
+        }
+        readiness
     }
 
     /// Samples counters and process figures; called once a second.

@@ -42,6 +42,15 @@ impl Gates {
         self.all().iter().map(|gate| gate.in_flight()).sum()
     }
 
+    /// The same by gate.
+    pub(crate) fn in_flight_by_gate(&self) -> [(&'static str, usize); 3] {
+        [
+            ("inference", self.inference.in_flight()),
+            ("models", self.models.in_flight()),
+            ("common", self.common.in_flight()),
+        ]
+    }
+
     /// Waits until no call is in flight; false when `grace` ends before that.
     pub(crate) async fn drained(&self, grace: Duration) -> bool {
         let gates = self.all();

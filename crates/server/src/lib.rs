@@ -21,9 +21,11 @@ mod http;
 mod lifecycle;
 mod node;
 mod peer;
+mod readiness;
 mod registration;
 mod result_cache;
 mod sync;
+mod telemetry;
 mod transport;
 
 pub use config::{Config, ConfigError};

@@ -31,7 +31,9 @@ use crate::flow_rules::FlowRules;
 use crate::gates::Gates;
 use crate::handle::ServerHandle;
 use crate::node::Node;
+use crate::readiness::Registered;
 use crate::registration::{self, Registration};
+use crate::telemetry::{MeasuredTransport, Telemetry};
 use crate::transport::Routes;
 use crate::{grpc, http, result_cache, sync};
 
@@ -302,7 +304,11 @@ fn assemble(
     let routes = Routes::new(&config.federation_hosts, registry, config.proxy.as_ref())
         .map_err(StartError::Setup)?
         .with_own_proxy(embedding.own_proxy);
-    let transport: Arc<dyn HostTransport> = Arc::new(routes);
+    let telemetry = Telemetry::default();
+    let transport: Arc<dyn HostTransport> = Arc::new(MeasuredTransport {
+        inner: Arc::new(routes),
+        parties: Arc::clone(&telemetry.parties),
+    });
     let admission: Arc<dyn Admission> = Arc::new(FlowRules(Arc::clone(&flow)));
     let results =
         result_cache::open(&config).map_err(|error| StartError::Setup(error.to_string()))?;
@@ -340,10 +346,12 @@ fn assemble(
         grpc_port,
         models,
         registration,
+        registered: Registered::default(),
         guest,
         host,
         flow,
         metrics: Metrics::default(),
+        telemetry,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
         held_bytes: ByteBudget::new(config.max_body_bytes),

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fate_domain::fault::Fault;
+use fate_domain::party::Role;
 use fate_domain::return_code::ReturnCode;
-use fate_edge::admission::{Gate, refusal};
+use fate_edge::admission::{Gate, Refused, refusal};
 use fate_edge::flow::{FlowControl, Metrics};
 use fate_edge::flow_log;
 use fate_edge::guard::guarded;
@@ -14,13 +15,16 @@ use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
 use fate_edge::managed::{ManagedEntry, managed};
 use fate_edge::process;
-use fate_federation::{Answer, CallRecord, Guest, Host, Shape, failed_reply};
+use fate_edge::prometheus::Shed;
+use fate_federation::{Answer, CallRecord, Guest, Host, Shape, Stage, failed_reply};
 use fate_model::Models;
 use fate_proto::proxy::{Data, Packet};
 
 use crate::config::Config;
 use crate::gates::Gates;
+use crate::readiness::Registered;
 use crate::registration::Registration;
+use crate::telemetry::Telemetry;
 
 /// Everything a running server consists of, apart from its listeners.
 #[derive(Debug)]
@@ -30,10 +34,12 @@ pub(crate) struct Node {
     pub(crate) models: Models,
     /// Where this server is registered and finds others; none for static routing.
     pub(crate) registration: Option<Arc<Registration>>,
+    pub(crate) registered: Registered,
     pub(crate) guest: Guest,
     pub(crate) host: Host,
     pub(crate) flow: Arc<FlowControl>,
     pub(crate) metrics: Metrics,
+    pub(crate) telemetry: Telemetry,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
     /// What unanswered requests hold, of `serving.max.body.bytes`.
@@ -42,31 +48,69 @@ pub(crate) struct Node {
 }
 
 /// An entry for inference: its names in the contract (01 §1.4).
-struct Entry {
+pub(crate) struct Entry {
     service: &'static str,
     resource: &'static str,
     shape: Shape,
+    role: Role,
+    /// In [`Entry::ALL`].
+    pub(crate) place: usize,
+}
+
+impl Entry {
+    /// Every entry, each at its place.
+    pub(crate) const ALL: [&Self; 4] = [&GUEST_SINGLE, &GUEST_BATCH, &HOST_SINGLE, &HOST_BATCH];
+
+    /// The entry that a resource is counted for.
+    fn of_resource(resource: &str) -> &'static Self {
+        let entries = Self::ALL.into_iter();
+        let mut found = entries.filter(|entry| entry.resource == resource);
+        found.next().unwrap_or(&GUEST_SINGLE)
+    }
+
+    /// Role and method, as metrics call them.
+    pub(crate) fn labels(&self) -> [(&'static str, &'static str); 2] {
+        let method = self.resource.trim_start_matches("I_");
+        [("role", self.role.as_str()), ("method", method)]
+    }
+
+    /// Whether a call of this kind comes to the stage.
+    pub(crate) fn has(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Features => self.role == Role::Host,
+            Stage::Remote | Stage::Merge => self.role == Role::Guest,
+            Stage::Parse | Stage::Local | Stage::Encode => true,
+        }
+    }
 }
 
 const GUEST_SINGLE: Entry = Entry {
     service: "singleInference",
     resource: "I_singleInference",
     shape: Shape::Single,
+    role: Role::Guest,
+    place: 0,
 };
 const GUEST_BATCH: Entry = Entry {
     service: "batchInference",
     resource: "I_batchInference",
     shape: Shape::Batch,
+    role: Role::Guest,
+    place: 1,
 };
 const HOST_SINGLE: Entry = Entry {
     service: "hostInferenceProvider",
     resource: "I_federatedInference",
     shape: Shape::Single,
+    role: Role::Host,
+    place: 2,
 };
 const HOST_BATCH: Entry = Entry {
     service: "batchInference",
     resource: "I_batch",
     shape: Shape::Batch,
+    role: Role::Host,
+    place: 3,
 };
 
 impl Node {
@@ -92,8 +136,7 @@ impl Node {
         let _permit = match self.gates.inference.try_enter() {
             Ok(permit) => permit,
             Err(refused) => {
-                let fault = refusal(refused, entry.service);
-                return self.refuse(entry, &fault);
+                return self.refuse(entry, refused);
             }
         };
         match guarded(entry.service, work).await {
@@ -117,8 +160,7 @@ impl Node {
         let _permit = match self.gates.inference.try_enter() {
             Ok(permit) => permit,
             Err(refused) => {
-                let fault = refusal(refused, entry.service);
-                return packet_of(self.refuse(entry, &fault));
+                return packet_of(self.refuse(entry, refused));
             }
         };
         match guarded(entry.service, self.host.unary_call(packet)).await {
@@ -148,6 +190,12 @@ impl Node {
 
     /// Counts a finished call and writes its line.
     fn account(&self, record: &CallRecord, cost: Duration, input: &[u8], output: &[u8]) {
+        let entry = Entry::of_resource(record.resource);
+        self.telemetry.finished(entry, record, cost);
+        // The only refusals with a record are those of flow rules.
+        if record.return_code == ReturnCode::OVERLOAD {
+            self.telemetry.shed(Shed::Rate);
+        }
         if record.return_code == ReturnCode::SUCCESS {
             self.flow.succeeded(record.resource, 1);
         } else {
@@ -171,9 +219,11 @@ impl Node {
         });
     }
 
-    fn refuse(&self, entry: &Entry, fault: &Fault) -> Vec<u8> {
+    fn refuse(&self, entry: &Entry, refused: Refused) -> Vec<u8> {
         self.flow.blocked(entry.resource, 1);
-        self.finish_failed(entry, fault, Duration::ZERO)
+        self.telemetry.shed(refused.into());
+        let fault = refusal(refused, entry.service);
+        self.finish_failed(entry, &fault, Duration::ZERO)
     }
 
     fn broken(&self, entry: &Entry, fault: &Fault, started: Instant) -> Vec<u8> {
@@ -182,6 +232,7 @@ impl Node {
     }
 
     fn finish_failed(&self, entry: &Entry, fault: &Fault, cost: Duration) -> Vec<u8> {
+        self.telemetry.broken_off(entry, fault.code.0, cost);
         flow_log::write(&flow_log::Line {
             case_id: "",
             return_code: fault.code.0,

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
 mod link;
+pub mod metrics;
 mod redis;
 mod zookeeper;
 

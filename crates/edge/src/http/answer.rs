@@ -6,6 +6,10 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::clock::now_ms;
+use crate::prometheus::{CONTENT_TYPE, Page};
+
+/// Rates are counted by the second.
+const RETRY_AFTER_S: &str = "1";
 
 /// For routes that do not exist.
 pub async fn not_found(uri: Uri) -> Response {
@@ -34,6 +38,22 @@ pub fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
     respond(status, "application/json;charset=UTF-8", body)
 }
 
+/// The answer of an inference call: 200, whatever its code. Who was refused for too many calls is told when to come again.
+pub fn inference_response(body: Vec<u8>) -> Response {
+    let is_over_load = body.starts_with(br#"{"retcode":124,"#);
+    let mut response = json_response(StatusCode::OK, body);
+    if is_over_load {
+        let seconds = header::HeaderValue::from_static(RETRY_AFTER_S);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// What Prometheus scrapes.
+pub fn metrics_response(page: Page) -> Response {
+    respond(StatusCode::OK, CONTENT_TYPE, page.finish().into_bytes())
+}
+
 /// Plain text with 200.
 pub fn text_response(text: &'static str) -> Response {
     respond(StatusCode::OK, "text/plain;charset=UTF-8", text.into())
@@ -47,4 +67,28 @@ fn respond(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Res
         .headers_mut()
         .insert(header::CONTENT_TYPE, content_type);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_came_too_often_is_told_when_to_come_again() {
+        let told = |body: &str| {
+            let response = inference_response(body.into());
+            assert_eq!(response.status(), StatusCode::OK);
+            response.headers().get(header::RETRY_AFTER).cloned()
+        };
+        let seconds = told(r#"{"retcode":124,"retmsg":"…"}"#);
+        assert_eq!(seconds.as_ref().map(|one| one.as_bytes()), Some(&b"1"[..]));
+        for body in [
+            r#"{"retcode":0,"data":{}}"#,
+            r#"{"retcode":1244}"#,
+            "{}",
+            "",
+        ] {
+            assert_eq!(told(body), None, "{body}");
+        }
+    }
 }

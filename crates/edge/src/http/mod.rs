@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 pub mod federation;
+mod health;
 mod log_level;
 
 use std::net::SocketAddr;
@@ -23,8 +24,12 @@ use tower::util::MapRequest;
 
 use crate::connections::{self, Places};
 
-pub use answer::{json_response, method_not_allowed, not_found, spring_error, text_response};
+pub use answer::{
+    inference_response, json_response, method_not_allowed, metrics_response, not_found,
+    spring_error, text_response,
+};
 pub use body::{Received, receive};
+pub use health::{Readiness, livez};
 pub use log_level::{change_package_level, change_system_level};
 
 /// Time for a request's head to arrive, and for an idle connection to be used again. The first head of a connection

@@ -23,6 +23,7 @@ use crate::admission::check_interface;
 use crate::compact::{self, PackedRows};
 use crate::java_json::{self, write_text};
 use crate::packet::{self, BATCH_COMMAND, Envelope};
+use crate::record::Stage;
 use crate::reply::{self, Broken, Extras, HostReplyRow};
 use crate::request::{self, GuestRequest, GuestRow};
 use crate::watch::{Inquiry, Watch};
@@ -53,13 +54,16 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     let mut asked = pin!(remote::replies(guest, packets, asked_at + limit));
     // The calls are on their way before the guest's own part is computed.
     let early = poll!(asked.as_mut());
+    call.record.laps.end(Stage::Parse);
     let mut watch = Watch::new(&model.plan, &model.party_id, inquiry);
     let own_parts = own_parts(&model, &rows, watch.as_mut()).await;
+    call.record.laps.end(Stage::Local);
     let answered = match early {
         std::task::Poll::Ready(answered) => answered,
         std::task::Poll::Pending => asked.await,
     };
     call.waited_since(asked_at);
+    call.record.laps.end(Stage::Remote);
     let bodies = answered.map_err(|silent| unreachable_host(guest, &silent))?;
     let replied = replied_rows(guest, &model, &hosts, &bodies)?;
     recalled.remember(&rows, &replied);
@@ -78,6 +82,7 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
         row_objects.push((row.index, object));
         give_a_turn(position).await;
     }
+    call.record.laps.end(Stage::Merge);
     Ok(reply::batch(
         &request.case_id,
         &call.data(None),

@@ -21,7 +21,7 @@ use self::explanation::Explanation;
 use self::recall::Recalled;
 use crate::admission::{Admission, check_model};
 use crate::java_json::write_text;
-use crate::record::{Answer, CallRecord};
+use crate::record::{Answer, CallRecord, Stage};
 use crate::reply::{Shape, failed_with_data};
 use crate::request::GuestRequest;
 use crate::result_cache::RemoteResults;
@@ -169,6 +169,9 @@ impl Call {
     }
 
     fn finish(mut self, shape: Shape, outcome: Result<Vec<u8>, Fault>) -> Answer {
+        if outcome.is_ok() {
+            self.record.laps.end(Stage::Encode);
+        }
         let body = outcome.unwrap_or_else(|fault| {
             self.record.fail(&fault);
             failed_with_data(shape, &fault, &self.data(None))

@@ -18,6 +18,7 @@ use super::{Call, Guest};
 use crate::admission::check_interface;
 use crate::java_json;
 use crate::packet::{self, Envelope, SINGLE_COMMAND};
+use crate::record::Stage;
 use crate::reply::{self, Extras, HostReply};
 use crate::request::{self, GuestRequest, GuestRow, random_id};
 use crate::result_cache::{HIT, HostAnswer};
@@ -45,17 +46,21 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     let mut asked = pin!(remote::parts(guest, sources, asked_at + limit));
     // The calls are on their way before the guest's own part is computed.
     let early = poll!(asked.as_mut());
+    call.record.laps.end(Stage::Parse);
     let mut watch = Watch::new(&model.plan, &model.party_id, inquiry);
     let own = own_part(&model.plan, row.features.unwrap_or("{}"), watch.as_mut());
     call.explanation = Explanation::of_guest(&model.party_id, own.told.as_ref());
     let local = own.local?;
+    call.record.laps.end(Stage::Local);
     let answered = match early {
         std::task::Poll::Ready(answered) => answered,
         std::task::Poll::Pending => asked.await,
     };
     call.waited_since(asked_at);
+    call.record.laps.end(Stage::Remote);
     let answers = answered.map_err(|silent| unreachable_host(guest, &silent))?;
     let (message, score) = score(guest, &model, local, &answers, watch, call)?;
+    call.record.laps.end(Stage::Merge);
     let data = call.data(Some(&score));
     Ok(reply::single(&message, &data, Extras::default()))
 }

@@ -12,7 +12,7 @@ use super::{Host, Question};
 use crate::admission::check_interface;
 use crate::java_json::write_text;
 use crate::packet::Speaker;
-use crate::record::CallRecord;
+use crate::record::{CallRecord, Stage};
 use crate::reply::Extras;
 use crate::watch::Watch;
 use crate::{compact, reply, request};
@@ -37,6 +37,7 @@ pub(super) async fn answer(
     let model = host.model_for(question, rows.len(), record)?;
     let source = features::source(host.batch.as_ref())?;
     let ids: Vec<&str> = rows.iter().map(|row| row.ids).collect();
+    record.laps.end(Stage::Parse);
     let found = source
         .fetch_batch(&ids)
         .await
@@ -46,6 +47,7 @@ pub(super) async fn answer(
         let fault = Fault::new(ReturnCode::FEATURE_ADAPTOR, text);
         return Err(features::hidden(&**source, &fault));
     }
+    record.laps.end(Stage::Features);
     let mut watch = Watch::new(&model.plan, &model.party_id, host.inquiry(members));
     let form = host.compact_form(members, &model.plan);
     let form = form.filter(|_| question.speaker == Speaker::Current);
@@ -74,6 +76,8 @@ pub(super) async fn answer(
             tokio::task::yield_now().await;
         }
     }
+    // Rows are written as they are computed.
+    record.laps.end(Stage::Local);
     let compact = form.map(|form| compact::object(form, Some(&packed.rows), &packed.parts));
     let extras = Extras {
         compact: compact.as_deref(),

@@ -19,7 +19,7 @@ use fate_proto::proxy::Packet;
 use crate::admission::{Admission, check_model};
 use crate::compact;
 use crate::packet::{self, BATCH_COMMAND, SINGLE_COMMAND, Speaker};
-use crate::record::CallRecord;
+use crate::record::{CallRecord, Stage};
 use crate::reply::{Shape, failed_reply};
 use crate::request::{asks_explanation, text, text_member};
 use crate::watch::Inquiry;
@@ -72,6 +72,9 @@ impl Host {
             record.case_id.clone_from(&auth.nonce);
         }
         let outcome = self.answer(&packet, &mut record).await;
+        if outcome.is_ok() {
+            record.laps.end(Stage::Encode);
+        }
         let body = outcome.unwrap_or_else(|fault| {
             record.fail(&fault);
             let shape = if is_batch {

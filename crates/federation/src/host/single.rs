@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{Host, Question, features};
 use crate::admission::check_interface;
 use crate::packet::Speaker;
-use crate::record::CallRecord;
+use crate::record::{CallRecord, Stage};
 use crate::reply::Extras;
 use crate::watch::Watch;
 use crate::{compact, reply, request};
@@ -31,13 +31,16 @@ pub(super) async fn answer(
     let ids = request::host_single_ids(members, is_legacy)?;
     let model = host.model_for(question, 1, record)?;
     let source = features::source(host.single.as_ref())?;
+    record.laps.end(Stage::Parse);
     let found = source
         .fetch(&ids)
         .await
         .map_err(|fault| features::hidden(&**source, &fault))?;
+    record.laps.end(Stage::Features);
     let mut watch = Watch::new(&model.plan, &model.party_id, host.inquiry(members));
     let part = features::part(&model.plan, &found, watch.as_mut());
     let partial = part.partial?;
+    record.laps.end(Stage::Local);
     let told = part
         .told
         .and_then(|told| told.object("source", source.name()));

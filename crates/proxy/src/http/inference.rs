@@ -3,11 +3,11 @@
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::response::Response;
 use fate_domain::fault::Fault;
 use fate_edge::http::federation::{Asked, case_id, malformed, unknown_call, without_internals};
-use fate_edge::http::{Caller, json_response};
+use fate_edge::http::{Caller, inference_response};
 
 use super::{Edge, NotReceived, receive};
 use crate::call::CallContext;
@@ -49,7 +49,7 @@ pub(super) async fn federation(
     };
     // What was received is held until its answer is there.
     match node.infer(which, asking, &call).await {
-        Ok(answer) => json_response(StatusCode::OK, client_answer(&answer)),
+        Ok(answer) => inference_response(client_answer(&answer)),
         Err(fault) => refused(&fault),
     }
 }
@@ -64,7 +64,7 @@ fn client_answer(answer: &[u8]) -> Vec<u8> {
 
 /// Two members and no more (contract 04 A.2.4).
 fn refused(fault: &Fault) -> Response {
-    json_response(StatusCode::OK, fault_body(fault.code.0, &fault.message))
+    inference_response(fault_body(fault.code.0, &fault.message))
 }
 
 #[cfg(test)]

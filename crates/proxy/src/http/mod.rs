@@ -17,12 +17,13 @@ use fate_domain::fault::Fault;
 use fate_edge::admission::{Refused, refusal};
 use fate_edge::http::{
     self as edge, Caller, Received, change_package_level, change_system_level, json_response,
-    method_not_allowed, not_found, text_response,
+    livez, method_not_allowed, metrics_response, not_found, text_response,
 };
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::node::Node;
+use crate::telemetry;
 
 type Edge = State<Arc<Node>>;
 
@@ -34,7 +35,10 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
         .route("/proxy/alterSysLogLevel/{level}", get(system_log_level))
         .route("/proxy/alterPkgLogLevel", get(package_log_level))
         .route("/health", get(health))
-        .route("/ready", get(ready));
+        .route("/ready", get(ready))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics));
     let below = match node.config.context_path.as_str() {
         "" => paths,
         prefix => Router::new().nest(prefix, paths),
@@ -124,4 +128,14 @@ async fn ready(State(node): Edge) -> Response {
         "heldBytes": node.held_bytes.held(),
     });
     json_response(status, text.to_string().into_bytes())
+}
+
+/// Readiness, with the reasons in words.
+async fn readyz(State(node): Edge, headers: HeaderMap) -> Response {
+    node.readiness().response(&headers)
+}
+
+/// What Prometheus scrapes.
+async fn metrics(State(node): Edge) -> Response {
+    metrics_response(telemetry::page(&node))
 }

@@ -16,4 +16,5 @@ mod packets;
 mod parties;
 mod publishing;
 mod registered;
+mod scraped;
 mod securing;

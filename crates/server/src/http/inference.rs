@@ -2,11 +2,11 @@
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use bytes::Bytes;
 use fate_edge::http::federation::{self, Asked};
-use fate_edge::http::json_response;
+use fate_edge::http::inference_response;
 use fate_federation::{Shape, failed_reply};
 
 use super::{Edge, receive};
@@ -28,7 +28,7 @@ async fn plain(node: &Node, shape: Shape, headers: &HeaderMap, body: Body) -> Re
         Ok(received) => infer(node, shape, received.bytes.clone()).await,
         Err(fault) => failed_reply(shape, &fault),
     };
-    json_response(StatusCode::OK, answer)
+    inference_response(answer)
 }
 
 /// `POST|GET /federation/{version}/{call}`: always HTTP 200, outcomes are codes in the answer.
@@ -50,14 +50,14 @@ pub(super) async fn federation(
         Ok(received) => received,
         Err(fault) => {
             let answer = failed_reply(shape, &fault);
-            return json_response(StatusCode::OK, federation::client_answer(answer));
+            return inference_response(federation::client_answer(answer));
         }
     };
     match Asked::read(&received.bytes) {
         Some(asked) => {
             let request = with_case_id(&asked, &head.headers);
             let answer = infer(&node, shape, request.into()).await;
-            json_response(StatusCode::OK, federation::client_answer(answer))
+            inference_response(federation::client_answer(answer))
         }
         None => federation::malformed(),
     }

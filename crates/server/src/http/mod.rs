@@ -16,10 +16,13 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use fate_domain::fault::Fault;
 use fate_edge::admission::{self, Refused};
-use fate_edge::http::{self as edge, Received, json_response, method_not_allowed, not_found};
+use fate_edge::http::{
+    self as edge, Received, json_response, livez, method_not_allowed, metrics_response, not_found,
+};
 use serde_json::json;
 
 use crate::node::Node;
+use crate::telemetry;
 
 type Edge = State<Arc<Node>>;
 
@@ -46,6 +49,9 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
         )
         .route("/health", get(health))
         .route("/ready", get(ready))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(node)
@@ -85,4 +91,14 @@ async fn ready(State(node): Edge) -> Response {
         "heldBytes": node.held_bytes.held(),
     });
     json_response(status, text.to_string().into_bytes())
+}
+
+/// Readiness, with the reasons in words.
+async fn readyz(State(node): Edge, headers: HeaderMap) -> Response {
+    node.readiness().response(&headers)
+}
+
+/// What Prometheus scrapes.
+async fn metrics(State(node): Edge) -> Response {
+    metrics_response(telemetry::page(&node))
 }

@@ -15,6 +15,7 @@ mod flow_lines;
 mod hostile;
 mod registered;
 mod remembered;
+mod scraped;
 mod silent_hosts;
 mod synchronising;
 mod vectors;

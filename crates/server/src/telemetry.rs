@@ -1,0 +1,223 @@
+//! What this role measures, and how it is written for Prometheus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fate_domain::party::Role;
+use fate_edge::prometheus::{
+    CodeCounters, Counter, Histogram, Kind, Page, PartyMeters, Shed, ShedCounters,
+    write_build_info, write_process,
+};
+use fate_federation::{CallError, CallRecord, HostTransport, Stage};
+use fate_proto::proxy::Packet;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::node::{Entry, Node};
+
+/// Every meter of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Telemetry {
+    entries: [EntryMeters; Entry::ALL.len()],
+    cache_hits: Counter,
+    cache_misses: Counter,
+    shed: ShedCounters,
+    pub(crate) parties: Arc<PartyMeters>,
+}
+
+/// Of one of the four ways into inference.
+#[derive(Debug, Default)]
+struct EntryMeters {
+    codes: CodeCounters,
+    total: Histogram,
+    stages: [Histogram; Stage::ALL.len()],
+}
+
+impl Telemetry {
+    /// A call that came to its end, in whatever way.
+    pub(crate) fn finished(&self, entry: &Entry, record: &CallRecord, cost: Duration) {
+        let meters = &self.entries[entry.place];
+        meters.codes.count(record.return_code.0);
+        meters.total.observe(cost);
+        for (stage, histogram) in Stage::ALL.into_iter().zip(&meters.stages) {
+            if let Some(spent) = record.laps.of(stage) {
+                histogram.observe(spent);
+            }
+        }
+        self.cache_hits.add(record.cache_hits.into());
+        self.cache_misses.add(record.cache_misses.into());
+    }
+
+    /// A call that has no record: it was refused before it began, or it panicked.
+    pub(crate) fn broken_off(&self, entry: &Entry, code: i32, cost: Duration) {
+        let meters = &self.entries[entry.place];
+        meters.codes.count(code);
+        meters.total.observe(cost);
+    }
+
+    /// Why a call was refused.
+    pub(crate) fn shed(&self, reason: Shed) {
+        self.shed.count(reason);
+    }
+
+    fn write(&self, page: &mut Page) {
+        let mut requests = page.family(
+            "fate_serving_requests_total",
+            Kind::Counter,
+            "Inference calls by return code.",
+        );
+        for (entry, meters) in Entry::ALL.iter().zip(&self.entries) {
+            let [role, method] = entry.labels();
+            let labels = [("service", "serving-server"), role, method];
+            meters.codes.write(&mut requests, &labels);
+        }
+        let mut durations = page.family(
+            "fate_serving_request_duration_seconds",
+            Kind::Histogram,
+            "How long inference calls took, and the stages of those that got so far.",
+        );
+        for (entry, meters) in Entry::ALL.iter().zip(&self.entries) {
+            let [role, method] = entry.labels();
+            durations.histogram(&[role, method, ("stage", "total")], &meters.total);
+            for (stage, histogram) in Stage::ALL.into_iter().zip(&meters.stages) {
+                if entry.has(stage) {
+                    durations.histogram(&[role, method, ("stage", stage.name())], histogram);
+                }
+            }
+        }
+        page.counter(
+            "fate_serving_cache_hits_total",
+            "Hosts' parts of rows that were remembered.",
+            self.cache_hits.get() as f64,
+        );
+        page.counter(
+            "fate_serving_cache_misses_total",
+            "Hosts' parts of rows that were looked for in the cache in vain.",
+            self.cache_misses.get() as f64,
+        );
+        self.parties.write(page);
+    }
+}
+
+/// Everything there is to scrape.
+pub(crate) fn page(node: &Node) -> Page {
+    let mut page = Page::default();
+    write_build_info(&mut page, "serving-server");
+    node.telemetry.write(&mut page);
+    let mut shed = page.family(
+        "fate_serving_shed_total",
+        Kind::Counter,
+        "Calls that were refused before any work was done for them, by reason.",
+    );
+    node.telemetry
+        .shed
+        .write(&mut shed, node.held_bytes.refused());
+    let mut inflight = page.family(
+        "fate_serving_inflight",
+        Kind::Gauge,
+        "Calls in flight, by the gate they came through.",
+    );
+    for (gate, calls) in node.gates.in_flight_by_gate() {
+        inflight.value(&[("gate", gate)], calls as f64);
+    }
+    page.gauge(
+        "fate_serving_held_bytes",
+        "Bytes of requests that are not answered yet.",
+        node.held_bytes.held() as f64,
+    );
+    write_models(&mut page, node);
+    if let Some(registration) = &node.registration {
+        let state = registration.registry.state();
+        page.gauge(
+            "fate_serving_registry_connected",
+            "Whether there is a connection with the registry.",
+            f64::from(u8::from(state.is_connected)),
+        );
+        page.gauge(
+            "fate_serving_registry_nodes",
+            "Nodes of the registry that this process owns.",
+            state.registered as f64,
+        );
+    }
+    write_process(&mut page);
+    page
+}
+
+fn write_models(page: &mut Page, node: &Node) {
+    let published = node.models.snapshot();
+    let mut models = page.family(
+        "fate_serving_models_loaded",
+        Kind::Gauge,
+        "Models that can be used, by role.",
+    );
+    for (name, is_guest) in [("guest", true), ("host", false)] {
+        let of_role = published
+            .models()
+            .filter(|model| (model.role == Role::Guest) == is_guest);
+        models.value(&[("role", name)], of_role.count() as f64);
+    }
+    page.gauge(
+        "fate_serving_services_bound",
+        "Service ids that are bound to a model.",
+        published.bindings().count() as f64,
+    );
+}
+
+/// The way to the hosts, with a look at the clock.
+#[derive(Debug)]
+pub(crate) struct MeasuredTransport {
+    pub(crate) inner: Arc<dyn HostTransport>,
+    pub(crate) parties: Arc<PartyMeters>,
+}
+
+impl HostTransport for MeasuredTransport {
+    fn call<'a>(
+        &'a self,
+        party_id: &'a str,
+        packet: Packet,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Packet, CallError>> {
+        let call = self.inner.call(party_id, packet, deadline);
+        let measure = Measure {
+            parties: &self.parties,
+            party_id,
+            started: Instant::now(),
+            outcome: "abandoned",
+        };
+        Box::pin(async move {
+            let outcome = call.await;
+            measure.ends(match &outcome {
+                Ok(_) => "ok",
+                Err(CallError::Timeout) => "timeout",
+                Err(CallError::Unavailable(_)) => "unavailable",
+                Err(CallError::NoRoute | CallError::NoRegisteredProxy) => "no_route",
+            });
+            outcome
+        })
+    }
+
+    fn address(&self, party_id: &str) -> Option<String> {
+        self.inner.address(party_id)
+    }
+}
+
+/// Counts when it is dropped, so that calls count whose callers gave up.
+struct Measure<'a> {
+    parties: &'a PartyMeters,
+    party_id: &'a str,
+    started: Instant,
+    outcome: &'static str,
+}
+
+impl Measure<'_> {
+    fn ends(mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Measure<'_> {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.parties.observe(self.party_id, self.outcome, took);
+    }
+}
