@@ -104,8 +104,14 @@ impl Columns {
     }
 }
 
-/// JSON, or what Python prints of a dictionary.
+/// JSON, or what Python prints of a dictionary; FATE puts quotes around that, which stay when the cell was quoted anyhow.
 fn detail(text: &str) -> Option<Vec<(String, f64)>> {
+    let is_quoted = text.starts_with("\"{") && text.ends_with("}\"");
+    let text = if is_quoted {
+        text.trim_matches('"')
+    } else {
+        text
+    };
     match serde_json::from_str::<Map<String, Value>>(text) {
         Ok(members) => members
             .into_iter()
@@ -122,4 +128,22 @@ fn python_member(text: &str) -> Option<(String, f64)> {
     let (class, score) = text.rsplit_once(':')?;
     let class = class.trim().trim_matches(['\'', '"']);
     Some((class.to_owned(), score.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_json_or_python_with_fates_quotes_or_without() {
+        for text in [
+            r#"{"-1": 0.25, "5": 0.75}"#,
+            "{'-1': 0.25, '5': 0.75}",
+            r#""{'-1': 0.25, '5': 0.75}""#,
+        ] {
+            let members = detail(text).unwrap();
+            assert_eq!(members, [("-1".to_owned(), 0.25), ("5".to_owned(), 0.75)]);
+        }
+        assert_eq!(detail("0.25"), None);
+    }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Symbols {
     columns: HashMap<Box<str>, Column, BuildHasherDefault<NameHasher>>,
     /// Other names under which rows may have a column; components never use them.
     aliases: HashMap<Box<str>, Column, BuildHasherDefault<NameHasher>>,
+    lowers: bool,
 }
 
 impl Symbols {
@@ -47,10 +48,35 @@ impl Symbols {
         self.aliases.insert(name.into(), column);
     }
 
+    /// From now on a name that no column has stands for the column of its lower-case form.
+    pub(crate) fn lower_unknown_names(&mut self) {
+        self.lowers = true;
+    }
+
     /// The column of `name`, if any component uses it.
     pub(crate) fn find(&self, name: &str) -> Option<Column> {
-        let column = self.columns.get(name);
-        column.or_else(|| self.aliases.get(name)).copied()
+        let column = self.columns.get(name).or_else(|| self.aliases.get(name));
+        column.copied().or_else(|| self.find_lowered(name))
+    }
+
+    /// Columns of names that are not in lower case, with the columns of their lower-case forms.
+    pub(crate) fn lowered(&self) -> Vec<(Column, Column)> {
+        if !self.lowers {
+            return Vec::new();
+        }
+        let names = self.names.iter().enumerate();
+        let lowered =
+            names.filter_map(|(index, name)| Some((Column::at(index), self.find_lowered(name)?)));
+        lowered
+            .filter(|(column, lowered)| column != lowered)
+            .collect()
+    }
+
+    fn find_lowered(&self, name: &str) -> Option<Column> {
+        if !self.lowers {
+            return None;
+        }
+        self.columns.get(name.to_lowercase().as_str()).copied()
     }
 
     /// As [`Symbols::find`], looking first at the column `hint` expects: clients send names in a stable order.
@@ -129,6 +155,9 @@ mod tests {
         assert_eq!((a.index(), b.index(), symbols.len()), (0, 1, 2));
         assert_eq!(symbols.find_near("年龄", 0), Some(b));
         assert_eq!(symbols.find("Age"), None);
+        symbols.lower_unknown_names();
+        assert_eq!(symbols.find("AGE"), symbols.find("age"));
+        assert_eq!(symbols.find("Ages"), None);
         assert_eq!(symbols.name(b), "年龄");
     }
 }

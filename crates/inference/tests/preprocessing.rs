@@ -558,3 +558,48 @@ fn differences_are_named_where_there_are_any_in_both_semantics() {
         "{difference}"
     );
 }
+
+/// data_transform.py of 1.6 to 1.8 reads the header in lower case, so the model knows `x` where the table has `X`.
+#[test]
+fn releases_that_lower_the_header_take_names_in_any_case() {
+    let plan = |version, class| {
+        let (_, meta, param) = table(format("dense", "dense"), &["x", "ünï"]);
+        plan(
+            version,
+            vec![(class, meta, param)],
+            &[("x", 1.0), ("ünï", 10.0)],
+        )
+    };
+    for (version, class, expected) in [
+        ("1.6.0", "DataTransform", 32.0),
+        ("1.8.0", "DataTransform", 32.0),
+        ("1.8.0", "DataIO", 30.0),
+        ("1.9.0", "DataTransform", 30.0),
+        ("1.11.4", "DataTransform", 30.0),
+    ] {
+        let row = r#"{"X":2,"ünï":3}"#;
+        assert_eq!(
+            sum(&plan(version, class), row),
+            Ok(expected),
+            "{version} {class}"
+        );
+    }
+    let appended = ColumnExpandMeta {
+        append_header: texts(&["New"]),
+        method: "manual".to_owned(),
+        fill_value: texts(&["4"]),
+        need_run: true,
+    };
+    let steps = vec![
+        step(
+            "ColumnExpand",
+            &appended,
+            &ColumnExpandParam {
+                header: texts(&["X", "New"]),
+            },
+        ),
+        table(format("dense", "dense"), &["x", "new"]),
+    ];
+    let plan = compiled("1.7.2", steps, &[("new", 1.0)], Semantics::Fate).unwrap();
+    assert_eq!(sum(&plan, r#"{"X":2}"#), Ok(4.0));
+}

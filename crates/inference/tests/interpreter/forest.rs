@@ -12,7 +12,7 @@ use crate::{
     dice::Dice,
     party::{Component, GUEST, host_id},
     pipeline::Pipeline,
-    values::{Row, Value, is_missing, release},
+    values::{Row, Value, float_zero, is_missing, release},
 };
 
 const OBJECTIVES: [&str; 6] = ["lse", "lae", "huber", "fair", "log_cosh", "tweedie"];
@@ -200,15 +200,24 @@ impl Forest {
         let old = release(self.version) < (1, 7, 0);
         let missing = Some(match split.missing_dir {
             direction if self.homo && old => direction != Some(1),
+            // Before 1.7 a model that was not trained for missing values sends them to the right.
+            Some(direction) if old => direction != 1 && self.use_missing,
             direction => direction == Some(-1),
         });
         if is_missing(value) {
             return missing;
         }
         let number = value?.number()?;
-        // Rows are sparse vectors offline: small values are not there.
-        let is_zero = number.abs() < SLACK;
-        if number.is_nan() || (is_zero && self.use_missing && self.zero_as_missing) {
+        // Trees see sparse vectors. One that was made of an array has no small values; another has what was written.
+        let limit = float_zero(self.version);
+        let is_array = !self.parties[split.party].has_sparse_rows();
+        let is_zero = value == Some(&Value::LeftOut) || (is_array && number.abs() < limit);
+        // The guest of 1.5 and 1.6 forgets about zero_as_missing where it walks with others.
+        let forgets = split.party == 0
+            && !self.homo
+            && ((1, 5, 0)..(1, 7, 0)).contains(&release(self.version));
+        let zero_is_missing = self.use_missing && self.zero_as_missing && !forgets;
+        if number.is_nan() || (is_zero && zero_is_missing) {
             return missing;
         }
         let slack = match (release(self.version), split.party) {
@@ -231,7 +240,7 @@ impl Forest {
                 let sum = leaves.iter().fold(*init, |sum, leaf| sum + leaf);
                 let is_power = *objective == "tweedie"
                     && semantics == Semantics::Fate
-                    && release(self.version) >= (1, 10, 0);
+                    && release(self.version) >= (1, 9, 1);
                 (vec![if is_power { sum.exp() } else { sum }], None)
             }
             Kind::Classes(init) => {

@@ -3,7 +3,7 @@
 
 use crate::{
     table::Table,
-    values::{Row, Value, is_missing, release},
+    values::{Row, Value, float_zero, is_missing, release},
 };
 
 /// data_transform.py's list, for tables without imputer.
@@ -84,7 +84,10 @@ impl Table {
         }
         let blanks = tokens.unwrap_or_else(|| CAST_BLANKS.map(str::to_owned).to_vec());
         let value = cast_value(&value?, cast, &blanks, is_replacement);
-        let is_tiny = value.is_number() && value.number().is_some_and(|number| number.abs() < 1e-8);
+        let is_tiny = value.is_number()
+            && value
+                .number()
+                .is_some_and(|number| number.abs() < float_zero(version));
         if is_tiny && self.is_dense() && self.has_sparse_output() {
             return Some(Value::LeftOut);
         }
@@ -155,7 +158,10 @@ impl Table {
             },
             other => other.clone(),
         };
-        let is_tiny = read.is_number() && read.number().is_some_and(|number| number.abs() < 1e-8);
+        let is_tiny = read.is_number()
+            && read
+                .number()
+                .is_some_and(|number| number.abs() < float_zero(version));
         if is_tiny && self.has_sparse_output() {
             Value::LeftOut
         } else {

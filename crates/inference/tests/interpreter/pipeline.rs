@@ -81,6 +81,10 @@ impl Pipeline {
     }
 
     /// The table's columns, and those that an encoder makes.
+    pub(crate) fn has_sparse_rows(&self) -> bool {
+        self.table.as_ref().is_some_and(Table::has_sparse_output)
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         let encoded = self
             .one_hot

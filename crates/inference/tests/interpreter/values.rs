@@ -212,6 +212,15 @@ pub(crate) fn columns(dice: &mut Dice<'_>, count: usize) -> Vec<String> {
 }
 
 /// `1.11.4` as numbers; a model that does not tell counts as the latest.
+/// What a dense row leaves out when it becomes a sparse vector (consts.py `FLOAT_ZERO`).
+pub(crate) fn float_zero(version: &str) -> f64 {
+    if release(version) < (1, 5, 0) {
+        1e-6
+    } else {
+        1e-8
+    }
+}
+
 pub(crate) fn release(version: &str) -> (u32, u32, u32) {
     let mut parts = version.split('.').filter_map(|part| part.parse().ok());
     match (parts.next(), parts.next(), parts.next()) {

@@ -307,7 +307,7 @@ fn leaves_of_several_classes_add_to_each() {
     assert_answer(&answer, &softmax(&[1.0, 2.0, 0.0]), Some("1"));
 }
 
-/// Only tweedie's exponential is not the sum itself, and only since 1.10 (boosting.py `score_to_predict_result`).
+/// Only tweedie's exponential is not the sum itself, and only since 1.9.1 (boosting.py `score_to_predict_result`).
 #[test]
 fn regression_follows_its_objective() {
     for (objective, release, is_power) in [
@@ -318,7 +318,8 @@ fn regression_follows_its_objective() {
         ("log_cosh", "1.11.4", false),
         ("tweedie", "1.11.4", true),
         ("tweedie", "1.10.0", true),
-        ("tweedie", "1.9.2", false),
+        ("tweedie", "1.9.1", true),
+        ("tweedie", "1.9.0", false),
     ] {
         let forest = Forest {
             objective,

@@ -10,5 +10,6 @@ mod forest;
 mod homo;
 mod kmeans;
 mod linear;
+mod missing;
 mod party;
 mod scorecard;

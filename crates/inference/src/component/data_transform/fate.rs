@@ -9,7 +9,7 @@ use super::{Input, Replacing, Settings};
 use crate::{
     Cell, Row, Semantics,
     cell::Spelling,
-    component::{Context, Transform, forest::FLOAT_ZERO, sentinel::Sentinels},
+    component::{Context, Transform, forest::float_zero, sentinel::Sentinels},
     dsl::FateVersion,
     python_number::{parse_float, parse_int},
     symbols::Column,
@@ -21,6 +21,8 @@ pub(super) struct FateDataTransform {
     columns: Vec<Option<Steps>>,
     /// Without a header, which FATE always writes: what becomes of every column.
     others: Option<Steps>,
+    /// Columns that were appended under other names than the lower-case ones that this table's header has.
+    renamed: Vec<(Column, Column)>,
     missing: Option<Sentinels>,
     outlier: Option<Sentinels>,
     /// What counts as missing when a value is cast.
@@ -28,8 +30,8 @@ pub(super) struct FateDataTransform {
     left_out: LeftOut,
     /// A tag is there or not, whatever its value.
     is_tag: bool,
-    /// Dense rows of which sparse vectors are made.
-    drops_tiny: bool,
+    /// Dense rows of which sparse vectors are made: what counts as zero and is left out.
+    leaves_out_below: Option<f64>,
 }
 
 /// What becomes of one column's values.
@@ -158,12 +160,14 @@ impl FateDataTransform {
             Some(tokens) => tokens.clone(),
             None => Sentinels::new(BLANKS, Semantics::Fate),
         };
+        let makes_sparse = settings.sparse_output && settings.input == Input::Dense;
+        let leaves_out_below = makes_sparse.then(|| float_zero(context.version()));
         let replacements = Replacements {
             missing,
             outlier,
             outlier_tokens: outlier_tokens.as_ref(),
             blank: &blank,
-            drops_tiny: settings.sparse_output && settings.input == Input::Dense,
+            leaves_out_below,
         };
         let mut columns = Vec::new();
         for (number, name) in settings.header.iter().enumerate() {
@@ -187,17 +191,25 @@ impl FateDataTransform {
             (_, true) => LeftOut::Nothing,
             (_, false) => LeftOut::Zero,
         };
+        let is_read = |column: Column| columns.get(column.index()).is_some_and(Option::is_some);
+        let mut renamed = context.symbols.lowered();
+        renamed.retain(|(column, lowered)| !is_read(*column) && is_read(*lowered));
         FateDataTransform {
             columns,
+            renamed,
             others,
             missing: missing_tokens,
             outlier: outlier_tokens,
             blank,
             left_out,
             is_tag: settings.input == Input::Tag,
-            drops_tiny: settings.sparse_output && settings.input == Input::Dense,
+            leaves_out_below,
         }
     }
+}
+
+fn is_below(value: f64, limit: Option<f64>) -> bool {
+    limit.is_some_and(|limit| value.abs() < limit)
 }
 
 /// What settings say about replacements, before they are settled.
@@ -206,7 +218,7 @@ struct Replacements<'s> {
     outlier: Option<&'s Replacing>,
     outlier_tokens: Option<&'s Sentinels>,
     blank: &'s Sentinels,
-    drops_tiny: bool,
+    leaves_out_below: Option<f64>,
 }
 
 impl Replacements<'_> {
@@ -232,7 +244,7 @@ impl Replacements<'_> {
             Cast::Text => Constant::Text(text.into()),
             _ if self.blank.has_text(text) => Constant::Missing,
             _ => match cast.parse(text) {
-                Some(value) if self.drops_tiny && value.abs() < FLOAT_ZERO => Constant::Nothing,
+                Some(value) if is_below(value, self.leaves_out_below) => Constant::Nothing,
                 Some(value) => Constant::Number(value),
                 None => Constant::Bad,
             },
@@ -242,6 +254,10 @@ impl Replacements<'_> {
 
 impl Transform for FateDataTransform {
     fn apply<'a>(&'a self, row: &mut Row<'a>) -> Result<(), Fault> {
+        for (column, lowered) in &self.renamed {
+            let cell = std::mem::take(&mut row.cells_mut()[column.index()]);
+            row.set(*lowered, cell);
+        }
         for (index, cell) in row.cells_mut().iter_mut().enumerate() {
             match self.steps_of(index) {
                 Some(steps) => self.read(steps, cell),
@@ -267,6 +283,11 @@ impl Transform for FateDataTransform {
 
     fn trace_back(&self, needed: &mut BTreeSet<Column>) {
         needed.retain(|column| self.steps_of(column.index()).is_some());
+        for (column, lowered) in &self.renamed {
+            if needed.remove(lowered) {
+                needed.insert(*column);
+            }
+        }
     }
 }
 
@@ -304,7 +325,7 @@ impl FateDataTransform {
             Cast::Text => spell(cell),
             cast => self.cast(cast, cell),
         }
-        if self.drops_tiny && matches!(cell, Cell::Number(value, _) if value.abs() < FLOAT_ZERO) {
+        if matches!(cell, Cell::Number(value, _) if is_below(*value, self.leaves_out_below)) {
             *cell = Cell::ImplicitZero;
         }
     }

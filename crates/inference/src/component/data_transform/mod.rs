@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fate_proto::buffer::{DataIoMeta, DataIoParam, DataTransformMeta, DataTransformParam};
 
 use super::{Context, Part, Source};
-use crate::Refusal;
+use crate::{Refusal, dsl::FateVersion};
 
 mod fate;
 mod java;
@@ -114,7 +114,16 @@ pub(crate) fn build_data_transform(
         source.meta::<DataTransformMeta>()?,
         source.param::<DataTransformParam>()?
     );
+    if lowers_names(context.version()) && settings.input == Input::Dense && !context.java() {
+        context.symbols.lower_unknown_names();
+    }
     build(source, settings, context)
+}
+
+/// These releases read a table's header in lower case (data_transform.py `generate_header`), so that the model never
+/// knew the names of the table. DataIO does not.
+fn lowers_names(version: FateVersion) -> bool {
+    (FateVersion(1, 6, 0)..FateVersion(1, 9, 0)).contains(&version)
 }
 
 fn build(

@@ -66,7 +66,12 @@ struct Model {
 
 impl Model {
     fn random(dice: &mut Dice) -> Self {
-        let rule = dice.pick(&[ValueRule::Java, ValueRule::Fate, ValueRule::FateZeroMissing]);
+        let rule = dice.pick(&[
+            ValueRule::Java,
+            ValueRule::fate(Some(1e-8), false),
+            ValueRule::fate(Some(1e-8), true),
+            ValueRule::fate(None, true),
+        ]);
         let features = 1 + dice.below(6);
         let hosts = dice.below(4);
         let mut model = Model {

@@ -10,6 +10,7 @@ use fate_proto::buffer::{
 use super::{
     FLOAT_ZERO, Features, Node, Owner, Trees, ValueRule,
     compact::HostNumberings,
+    float_zero,
     guest::{ForestGuest, Quick},
     host::ForestHost,
     owner,
@@ -117,6 +118,8 @@ pub(super) struct Model {
     pub(super) meta: BoostingTreeModelMeta,
     pub(super) param: BoostingTreeModelParam,
     java: bool,
+    /// The nodes belong to several parties.
+    is_federated: bool,
 }
 
 /// Who walks a tree.
@@ -135,6 +138,7 @@ impl Model {
             meta,
             param,
             java: context.java(),
+            is_federated: !source.class.starts_with("Homo"),
         };
         let trees = usize::try_from(model.param.tree_num).unwrap_or(0);
         let cuts_trees = !context.java() && trees != model.param.trees.len();
@@ -205,19 +209,43 @@ impl Model {
         }
     }
 
-    fn zero_as_missing(&self) -> bool {
+    fn use_missing(&self) -> bool {
         let tree = self.meta.tree_meta.as_ref();
-        let (use_missing, zero) = tree.map_or((false, false), |tree| {
-            (tree.use_missing, tree.zero_as_missing)
-        });
-        (use_missing || self.meta.use_missing) && (zero || self.meta.zero_as_missing)
+        self.meta.use_missing || tree.is_some_and(|tree| tree.use_missing)
     }
 
-    fn value_rule(&self) -> ValueRule {
-        match (self.java, self.zero_as_missing()) {
-            (true, _) => ValueRule::Java,
-            (false, true) => ValueRule::FateZeroMissing,
-            (false, false) => ValueRule::Fate,
+    fn zero_as_missing(&self) -> bool {
+        let tree = self.meta.tree_meta.as_ref();
+        let zero = self.meta.zero_as_missing || tree.is_some_and(|tree| tree.zero_as_missing);
+        zero && self.use_missing()
+    }
+
+    fn value_rule(&self, context: &Context<'_>) -> ValueRule {
+        if self.java {
+            return ValueRule::Java;
+        }
+        ValueRule::Fate {
+            leaves_out_below: (!context.sparse).then(|| float_zero(context.version())),
+            left_out_is_missing: self.zero_as_missing() && !self.guest_forgets_zeros(context),
+        }
+    }
+
+    /// The guest of 1.5 and 1.6 does not hand `zero_as_missing` on when it walks its nodes of a common tree
+    /// (hetero_secureboost_guest.py `traverse_a_tree`); hosts do.
+    fn guest_forgets_zeros(&self, context: &Context<'_>) -> bool {
+        let releases = FateVersion(1, 5, 0)..FateVersion(1, 7, 0);
+        self.is_federated && context.role() == Role::Guest && releases.contains(&context.version())
+    }
+
+    /// Whether a missing value goes left where the node says `direction`. Java sends everything but 1 to the left, and
+    /// so does FATE before 1.7, if the model was trained for missing values; later ones everything but -1 to the right.
+    fn missing_goes_left(&self, direction: i32, version: FateVersion) -> bool {
+        if self.java {
+            direction != 1
+        } else if version < FateVersion(1, 7, 0) {
+            direction != 1 && self.use_missing()
+        } else {
+            direction == -1
         }
     }
 }
@@ -259,7 +287,7 @@ impl<'a, 'c> Builder<'a, 'c> {
             starts: self.starts,
             features: Features {
                 columns: self.columns,
-                rule: self.model.value_rule(),
+                rule: self.model.value_rule(self.context),
             },
         }
     }
@@ -398,14 +426,10 @@ impl<'a, 'c> Builder<'a, 'c> {
             ));
         };
         let direction = tree.missing_dir_maskdict.get(&key).copied();
-        // Java sends everything but 1 to the left, FATE everything but -1 to the right; without an entry both go right.
-        let missing_left = direction.is_some_and(|direction| {
-            if self.model.java {
-                direction != 1
-            } else {
-                direction == -1
-            }
-        });
+        // Without an entry all go right.
+        let version = self.context.version();
+        let missing_left =
+            direction.is_some_and(|direction| self.model.missing_goes_left(direction, version));
         if !split.is_finite() && !self.model.java {
             return Err(self.refuse(index, format!("has the split {split}")));
         }

@@ -229,7 +229,7 @@ mod tests {
             starts: starts.to_vec(),
             features: Features {
                 columns: Vec::new(),
-                rule: ValueRule::Fate,
+                rule: ValueRule::fate(Some(1e-8), false),
             },
         }
     }

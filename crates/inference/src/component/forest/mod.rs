@@ -8,7 +8,7 @@
 
 use fate_domain::{fault::Fault, party::Role, return_code::ReturnCode};
 
-use crate::{Cell, Row, symbols::Column};
+use crate::{Cell, Row, dsl::FateVersion, symbols::Column};
 
 mod build;
 mod compact;
@@ -26,8 +26,17 @@ pub(crate) use build::{build_guest, build_host};
 pub(crate) use guest::Walk;
 pub(crate) use homo::build as build_homo;
 
-/// FATE's `consts.FLOAT_ZERO`: the slack of a split, and what counts as zero in a sparse row.
+/// FATE's `consts.FLOAT_ZERO` since 1.5: the slack of a split, and what counts as zero when a dense row becomes sparse.
 pub(crate) const FLOAT_ZERO: f64 = 1e-8;
+
+/// What counts as zero when FATE makes a sparse row of a dense one.
+pub(crate) fn float_zero(version: FateVersion) -> f64 {
+    if version < FateVersion(1, 5, 0) {
+        1e-6
+    } else {
+        FLOAT_ZERO
+    }
+}
 
 /// All trees in one list of nodes, as the buffers have them: what is served when rows or trees are too odd for
 /// [`kernel`], and what the kernel is tested against. Children are positions in that list, behind their parent's.
@@ -88,14 +97,18 @@ struct Features {
 }
 
 /// How missing values and zeros are seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum ValueRule {
     /// Absent is missing; null and text that is no number are errors, NaN goes right (contract 02 F9, F10).
     Java,
-    /// Absent, null and NaN are missing; values below 1e-8 are zero.
-    Fate,
-    /// As `Fate`, and zero is missing too (`use_missing` with `zero_as_missing`).
-    FateZeroMissing,
+    /// Absent, null and NaN are missing.
+    Fate {
+        /// Trees see sparse rows. A dense row is made one, and leaves out what is below this; a row that was read as a
+        /// sparse one keeps whatever it holds, zeros too (boosting.py `data_format_transform`).
+        leaves_out_below: Option<f64>,
+        /// A position that the row leaves out is missing (`use_missing` with `zero_as_missing`), not zero.
+        left_out_is_missing: bool,
+    },
 }
 
 /// A feature's value as decisions see it.
@@ -116,20 +129,28 @@ impl Features {
 
 impl ValueRule {
     fn value(self, cell: &Cell<'_>) -> Value {
-        if self == ValueRule::Java {
+        let ValueRule::Fate {
+            leaves_out_below,
+            left_out_is_missing,
+        } = self
+        else {
             return match cell {
                 Cell::Absent => Value::Missing,
                 cell => cell.number().map_or(Value::Bad, Value::Number),
             };
-        }
+        };
         if cell.is_missing() {
             return Value::Missing;
         }
+        let is_left_out = |number: f64| {
+            *cell == Cell::ImplicitZero
+                || leaves_out_below.is_some_and(|limit| number.abs() < limit)
+        };
         match cell.number() {
             None => Value::Bad,
             Some(number) if number.is_nan() => Value::Missing,
-            Some(number) if number.abs() >= FLOAT_ZERO => Value::Number(number),
-            Some(_) if self == ValueRule::FateZeroMissing => Value::Missing,
+            Some(number) if !is_left_out(number) => Value::Number(number),
+            Some(_) if left_out_is_missing => Value::Missing,
             Some(_) => Value::Number(0.0),
         }
     }
@@ -173,6 +194,16 @@ fn owner(site: &str, role: Role, party_id: &str, hosts: &[String], java: bool) -
 }
 
 #[cfg(test)]
+impl ValueRule {
+    fn fate(leaves_out_below: Option<f64>, left_out_is_missing: bool) -> Self {
+        ValueRule::Fate {
+            leaves_out_below,
+            left_out_is_missing,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -192,7 +223,9 @@ mod tests {
     #[test]
     fn zeros_and_missing_values_follow_the_rule() {
         use Value::{Bad, Missing, Number};
-        for (cell, java, fate, zero) in [
+        let dense = ValueRule::fate(Some(1e-8), false);
+        let zero_missing = ValueRule::fate(Some(1e-8), true);
+        for (cell, of_java, of_dense, of_zero_missing) in [
             (Cell::Absent, Missing, Missing, Missing),
             (Cell::Null, Bad, Missing, Missing),
             (Cell::double(0.0), Number(0.0), Number(0.0), Missing),
@@ -201,10 +234,19 @@ mod tests {
             (Cell::Text("x".into()), Bad, Bad, Bad),
             (Cell::ImplicitZero, Number(0.0), Number(0.0), Missing),
         ] {
-            assert_eq!(ValueRule::Java.value(&cell), java, "{cell:?}");
-            assert_eq!(ValueRule::Fate.value(&cell), fate, "{cell:?}");
-            assert_eq!(ValueRule::FateZeroMissing.value(&cell), zero, "{cell:?}");
+            assert_eq!(ValueRule::Java.value(&cell), of_java, "{cell:?}");
+            assert_eq!(dense.value(&cell), of_dense, "{cell:?}");
+            assert_eq!(zero_missing.value(&cell), of_zero_missing, "{cell:?}");
         }
-        assert_eq!(ValueRule::Fate.value(&Cell::double(f64::NAN)), Missing);
+        assert_eq!(dense.value(&Cell::double(f64::NAN)), Missing);
+        let sparse = ValueRule::fate(None, false);
+        let sparse_zero_missing = ValueRule::fate(None, true);
+        for number in [0.0, 5e-9] {
+            let held = Cell::double(number);
+            assert_eq!(sparse.value(&held), Number(number));
+            assert_eq!(sparse_zero_missing.value(&held), Number(number));
+        }
+        assert_eq!(sparse.value(&Cell::ImplicitZero), Number(0.0));
+        assert_eq!(sparse_zero_missing.value(&Cell::ImplicitZero), Missing);
     }
 }

@@ -178,8 +178,8 @@ impl Scoring {
             .as_ref()
             .map_or("", |objective| objective.objective.as_str());
         let exponential = match objective {
-            // Up to 1.9 FATE itself answered the linear sum (boosting.py `score_to_predict_result`).
-            "tweedie" => context.version() >= FateVersion(1, 10, 0),
+            // Up to 1.9.0 FATE itself answered the linear sum (boosting.py `score_to_predict_result`).
+            "tweedie" => context.version() >= FateVersion(1, 9, 1),
             "" | "lse" | "lae" | "huber" | "log_cosh" | "fair" => false,
             _ if context.java() => false,
             other => {
