@@ -12,13 +12,17 @@
 //! * a panic in a handler becomes an answer;
 //! * no secret and no payload reaches a log unless the operator asks for payloads.
 
+pub mod admin_token;
 pub mod admission;
+pub mod callers;
 pub mod channel;
 pub mod clock;
 pub mod common_service;
 pub mod config;
 pub mod connections;
+pub mod deadline;
 pub mod dial;
+pub mod doctor;
 pub mod flow;
 pub mod flow_log;
 pub mod grpc;

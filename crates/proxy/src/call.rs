@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use fate_edge::deadline;
 use hyper::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
@@ -47,10 +48,8 @@ impl CallContext {
                 passed_on.insert(HeaderName::from_static(name), value.clone());
             }
         }
-        let timeout = headers.get("grpc-timeout").and_then(grpc_timeout);
         Self {
-            // Far beyond any time-out of ours.
-            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            deadline: deadline::of_headers(headers),
             passed_on,
             hops: headers.get(HOPS_HEADER).cloned(),
             source: None,
@@ -68,23 +67,6 @@ impl CallContext {
     pub(crate) fn deadline_within(&self, limit: Duration) -> Instant {
         let own = Instant::now() + limit;
         self.deadline.map_or(own, |deadline| deadline.min(own))
-    }
-}
-
-/// gRPC's `grpc-timeout`: at most eight digits and a unit.
-fn grpc_timeout(value: &HeaderValue) -> Option<Duration> {
-    let text = value.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    let amount: u64 = digits.parse().ok().filter(|_| is_number)?;
-    match unit {
-        "H" => Some(Duration::from_secs(amount * 3600)),
-        "M" => Some(Duration::from_secs(amount * 60)),
-        "S" => Some(Duration::from_secs(amount)),
-        "m" => Some(Duration::from_millis(amount)),
-        "u" => Some(Duration::from_micros(amount)),
-        "n" => Some(Duration::from_nanos(amount)),
-        _ => None,
     }
 }
 

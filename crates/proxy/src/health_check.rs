@@ -64,7 +64,7 @@ fn shown(route: &Route) -> String {
     }
 }
 
-async fn route_records(route: &Route) -> Vec<Record> {
+pub(crate) async fn route_records(route: &Route) -> Vec<Record> {
     let (url, tls) = match &route.target {
         Target::Unusable(cause) => {
             let msg = format!("{}: {cause}", route.shown);

@@ -23,6 +23,7 @@
 pub mod auth;
 mod call;
 pub mod config;
+mod doctor;
 mod flow_line;
 pub mod forward;
 mod gates;
@@ -45,6 +46,7 @@ mod watched_file;
 mod wire_packet;
 
 pub use config::Config;
+pub use doctor::examine;
 pub use handle::{NoAnswer, ProxyHandle};
 pub use lifecycle::{Embedding, PreparedProxy, Proxy, RunningProxy, StartError};
 pub use own_server::OwnServer;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fate_registry::{Instance, Login, Offer, Registry, ZooKeeperSettings, own_host};
 
-use crate::config::Config;
+use crate::config::{Config, RegistrySettings};
 
 /// What the intra port offers, by the names in the registry, which are not always those of the calls.
 const GRPC_SERVICES: &[&str] = &[
@@ -44,15 +44,18 @@ pub(crate) fn open(config: &Config, intra_port: u16) -> Option<Registry> {
         }
     };
     Some(Registry::open(ZooKeeperSettings {
-        login: asked
-            .acl
-            .clone()
-            .map(|(user, password)| Login { user, password }),
+        login: login(asked),
         instance,
         follow: vec!["serving".to_owned()],
         directory: Some(config.state_path.join(".fate")),
         ..ZooKeeperSettings::new(addresses, "proxy")
     }))
+}
+
+/// As whom the registry is used.
+pub(crate) fn login(asked: &RegistrySettings) -> Option<Login> {
+    let acl = asked.acl.clone();
+    acl.map(|(user, password)| Login { user, password })
 }
 
 /// Registers everything that is offered.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use fate_model::Binding;
 use fate_proto::proxy::Packet;
 
+use crate::caller::Caller;
 use crate::node::Node;
 
 /// What the ports of a server do, without the ports. Calls are counted, limited and logged as those of the ports are.
@@ -39,16 +40,16 @@ impl ServerHandle {
 
     /// A guest's packet to this party's host (contract 01 §1.5).
     pub async fn unary_call(&self, packet: Packet) -> Packet {
-        self.node.unary_call(packet).await
+        self.node.unary_call(packet, Caller::default()).await
     }
 
     /// One row for this party's guest; both bodies are the JSON of contract 01 §2.2.
     pub async fn infer(&self, body: Bytes) -> Vec<u8> {
-        self.node.infer(body).await
+        self.node.infer(body, Caller::default()).await
     }
 
     /// Many rows (contract 01 §2.3).
     pub async fn infer_batch(&self, body: Bytes) -> Vec<u8> {
-        self.node.infer_batch(body).await
+        self.node.infer_batch(body, Caller::default()).await
     }
 }

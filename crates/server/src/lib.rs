@@ -10,7 +10,9 @@
 //! * no secret and no payload reaches a log unless the operator asks for payloads.
 
 mod answers;
+mod caller;
 pub mod config;
+mod doctor;
 mod features;
 mod flow_rules;
 mod gates;
@@ -29,6 +31,7 @@ mod telemetry;
 mod transport;
 
 pub use config::{Config, ConfigError};
+pub use doctor::examine;
 pub use fate_edge::log_levels::LogLevels;
 pub use fate_federation::{CallError, HostTransport};
 pub use handle::ServerHandle;

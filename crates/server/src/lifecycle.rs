@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fate_edge::callers::CallerLimit;
 use fate_edge::channel::MAX_MESSAGE_BYTES;
 use fate_edge::clock::now_ms;
 use fate_edge::config;
@@ -304,6 +305,8 @@ fn assemble(
     let routes = Routes::new(&config.federation_hosts, registry, config.proxy.as_ref())
         .map_err(StartError::Setup)?
         .with_own_proxy(embedding.own_proxy);
+    let caller_limit = config.caller_limit.clone();
+    let caller_limit = caller_limit.map(|(qps, header)| CallerLimit::new(qps, header));
     let telemetry = Telemetry::default();
     let transport: Arc<dyn HostTransport> = Arc::new(MeasuredTransport {
         inner: Arc::new(routes),
@@ -354,6 +357,7 @@ fn assemble(
         telemetry,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
+        caller_limit,
         held_bytes: ByteBudget::new(config.max_body_bytes),
         log_levels: embedding.log_levels,
         config,

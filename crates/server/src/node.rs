@@ -7,7 +7,8 @@ use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::party::Role;
 use fate_domain::return_code::ReturnCode;
-use fate_edge::admission::{Gate, Refused, refusal};
+use fate_edge::admission::{Gate, Permit, Refused, over_load, refusal};
+use fate_edge::callers::CallerLimit;
 use fate_edge::flow::{FlowControl, Metrics};
 use fate_edge::flow_log;
 use fate_edge::guard::guarded;
@@ -20,6 +21,7 @@ use fate_federation::{Answer, CallRecord, Guest, Host, Shape, Stage, failed_repl
 use fate_model::Models;
 use fate_proto::proxy::{Data, Packet};
 
+use crate::caller::Caller;
 use crate::config::Config;
 use crate::gates::Gates;
 use crate::readiness::Registered;
@@ -42,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) telemetry: Telemetry,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
+    pub(crate) caller_limit: Option<CallerLimit>,
     /// What unanswered requests hold, of `serving.max.body.bytes`.
     pub(crate) held_bytes: Arc<ByteBudget>,
     pub(crate) log_levels: Option<LogLevels>,
@@ -115,29 +118,28 @@ const HOST_BATCH: Entry = Entry {
 
 impl Node {
     /// Guest, one row. `body` is the JSON of contract 01 §2.2; every outcome is an answer body.
-    pub(crate) async fn infer(&self, body: Bytes) -> Vec<u8> {
+    pub(crate) async fn infer(&self, body: Bytes, caller: Caller) -> Vec<u8> {
         let work = self.guest.infer(body.clone());
-        self.guest_call(&GUEST_SINGLE, &body, work).await
+        self.guest_call(&GUEST_SINGLE, &body, caller, work).await
     }
 
     /// Guest, many rows (contract 01 §2.3).
-    pub(crate) async fn infer_batch(&self, body: Bytes) -> Vec<u8> {
+    pub(crate) async fn infer_batch(&self, body: Bytes, caller: Caller) -> Vec<u8> {
         let work = self.guest.infer_batch(body.clone());
-        self.guest_call(&GUEST_BATCH, &body, work).await
+        self.guest_call(&GUEST_BATCH, &body, caller, work).await
     }
 
     async fn guest_call(
         &self,
         entry: &Entry,
         input: &Bytes,
+        caller: Caller,
         work: impl Future<Output = Answer>,
     ) -> Vec<u8> {
         let started = Instant::now();
-        let _permit = match self.gates.inference.try_enter() {
+        let _permit = match self.admit(entry, caller) {
             Ok(permit) => permit,
-            Err(refused) => {
-                return self.refuse(entry, refused);
-            }
+            Err(reason) => return self.refuse(entry, reason),
         };
         match guarded(entry.service, work).await {
             Ok(Answer { body, record }) => {
@@ -149,7 +151,7 @@ impl Node {
     }
 
     /// Host entry: a packet from a guest (contract 01 §1.5).
-    pub(crate) async fn unary_call(&self, packet: Packet) -> Packet {
+    pub(crate) async fn unary_call(&self, packet: Packet, caller: Caller) -> Packet {
         let started = Instant::now();
         let entry = host_entry(&packet);
         let input = packet
@@ -157,11 +159,9 @@ impl Node {
             .as_ref()
             .map(|body| body.value.clone())
             .unwrap_or_default();
-        let _permit = match self.gates.inference.try_enter() {
+        let _permit = match self.admit(entry, caller) {
             Ok(permit) => permit,
-            Err(refused) => {
-                return packet_of(self.refuse(entry, refused));
-            }
+            Err(reason) => return packet_of(self.refuse(entry, reason)),
         };
         match guarded(entry.service, self.host.unary_call(packet)).await {
             Ok((reply, record)) => {
@@ -219,10 +219,26 @@ impl Node {
         });
     }
 
-    fn refuse(&self, entry: &Entry, refused: Refused) -> Vec<u8> {
+    /// A place for a call, unless its caller calls too often or would not see the answer.
+    fn admit(&self, entry: &Entry, caller: Caller) -> Result<Permit, Shed> {
+        // A place is taken first: a server that stops says so to everybody.
+        let permit = self.gates.inference.try_enter()?;
+        if caller.is_over_limit {
+            return Err(Shed::Caller);
+        }
+        if self.telemetry.would_be_late(entry, caller.deadline) {
+            return Err(Shed::Deadline);
+        }
+        Ok(permit)
+    }
+
+    fn refuse(&self, entry: &Entry, reason: Shed) -> Vec<u8> {
         self.flow.blocked(entry.resource, 1);
-        self.telemetry.shed(refused.into());
-        let fault = refusal(refused, entry.service);
+        self.telemetry.shed(reason);
+        let fault = match reason {
+            Shed::Draining => refusal(Refused::Closed, entry.service),
+            _ => over_load(entry.service),
+        };
         self.finish_failed(entry, &fault, Duration::ZERO)
     }
 

@@ -1,6 +1,7 @@
 //! What this role measures, and how it is written for Prometheus.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fate_domain::party::Role;
@@ -29,8 +30,24 @@ pub(crate) struct Telemetry {
 #[derive(Debug, Default)]
 struct EntryMeters {
     codes: CodeCounters,
+    /// What successful calls took lately, in nanoseconds.
+    usual_ns: AtomicU64,
     total: Histogram,
     stages: [Histogram; Stage::ALL.len()],
+}
+
+impl EntryMeters {
+    /// The newest call counts for an eighth. Two at the same time may lose one of them, which does no harm.
+    fn learn(&self, cost: Duration) {
+        let cost = u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX);
+        let usual = self.usual_ns.load(Ordering::Relaxed);
+        let next = if usual == 0 {
+            cost
+        } else {
+            usual - usual / 8 + cost / 8
+        };
+        self.usual_ns.store(next, Ordering::Relaxed);
+    }
 }
 
 impl Telemetry {
@@ -39,6 +56,9 @@ impl Telemetry {
         let meters = &self.entries[entry.place];
         meters.codes.count(record.return_code.0);
         meters.total.observe(cost);
+        if record.return_code.is_success() {
+            meters.learn(cost);
+        }
         for (stage, histogram) in Stage::ALL.into_iter().zip(&meters.stages) {
             if let Some(spent) = record.laps.of(stage) {
                 histogram.observe(spent);
@@ -53,6 +73,22 @@ impl Telemetry {
         let meters = &self.entries[entry.place];
         meters.codes.count(code);
         meters.total.observe(cost);
+    }
+
+    /// Whether an answer would come too late for a caller that waits until `deadline`: it takes twice as long as that, as
+    /// a rule. What is refused for it makes the rule milder, so that a slow hour is forgotten.
+    pub(crate) fn would_be_late(&self, entry: &Entry, deadline: Option<Instant>) -> bool {
+        let Some(deadline) = deadline else {
+            return false;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let meters = &self.entries[entry.place];
+        let usual = Duration::from_nanos(meters.usual_ns.load(Ordering::Relaxed));
+        let is_late = left.is_zero() || left < usual / 2;
+        if is_late {
+            meters.learn(usual / 2);
+        }
+        is_late
     }
 
     /// Why a call was refused.
@@ -219,5 +255,33 @@ impl Drop for Measure<'_> {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         self.parties.observe(self.party_id, self.outcome, took);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_would_not_see_the_answer_is_refused_until_things_are_faster() {
+        let telemetry = Telemetry::default();
+        let entry = Entry::ALL[0];
+        let late = |millis: u64| {
+            let deadline = Instant::now() + Duration::from_millis(millis);
+            telemetry.would_be_late(entry, Some(deadline))
+        };
+        assert!(!telemetry.would_be_late(entry, None));
+        assert!(late(0), "it has passed");
+        assert!(!late(1), "nothing is known yet");
+        for _ in 0..100 {
+            telemetry.entries[0].learn(Duration::from_millis(800));
+        }
+        assert!(!late(500) && late(300));
+        assert!(!telemetry.would_be_late(
+            Entry::ALL[1],
+            Some(Instant::now() + Duration::from_millis(300))
+        ));
+        let refused = (0..1000).take_while(|_| late(100)).count();
+        assert!((5..100).contains(&refused), "{refused}");
     }
 }

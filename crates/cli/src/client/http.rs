@@ -14,11 +14,20 @@ use hyper_util::rt::TokioExecutor;
 use super::{Call, MAX_ANSWER_BYTES, late};
 
 /// A client with a kept-alive connection.
-#[derive(Debug)]
 pub(crate) struct HttpClient {
     client: Client<HttpConnector, Full<Bytes>>,
     address: Address,
     timeout: Duration,
+    admin_token: Option<String>,
+}
+
+/// Without the token.
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("HttpClient")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpClient {
@@ -31,6 +40,15 @@ impl HttpClient {
             client: Client::builder(TokioExecutor::new()).build(connector),
             address,
             timeout,
+            admin_token: None,
+        }
+    }
+
+    /// The same, bringing along what the server's `admin.token` asks for.
+    pub(crate) fn with_admin_token(self, admin_token: Option<String>) -> HttpClient {
+        HttpClient {
+            admin_token,
+            ..self
         }
     }
 
@@ -56,8 +74,12 @@ impl HttpClient {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://{}{path}", self.address))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))?;
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = match &self.admin_token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
+        let request = request.body(Full::new(body))?;
         let answer = self.client.request(request).await?;
         let status = answer.status();
         anyhow::ensure!(status.is_success(), "HTTP {status}");

@@ -3,6 +3,7 @@
 mod bench;
 mod bind;
 mod demo;
+mod doctor;
 mod infer;
 mod inspect;
 mod load;
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Unbind(unbind::Args),
     Unload(unload::Args),
     Demo(demo::Args),
+    Doctor(doctor::Args),
     Bench(bench::Args),
     /// Look at models, test them, choose their arithmetic.
     #[command(subcommand)]
@@ -63,6 +65,7 @@ impl Command {
             | Command::Unbind(_)
             | Command::Unload(_)
             | Command::Demo(_)
+            | Command::Doctor(_)
             | Command::Registry(_)
             | Command::Bench(_)
             | Command::Model(ModelCommand::Verify(_) | ModelCommand::Semantics(_)) => "warn",
@@ -81,6 +84,7 @@ impl Command {
             Command::Unbind(args) => unbind::run(&args),
             Command::Unload(args) => unload::run(&args),
             Command::Demo(args) => demo::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
             Command::Registry(command) => registry::run(&command),
             Command::Bench(args) => bench::run(&args),
             Command::Model(ModelCommand::Inspect(args)) => inspect::run(&args),

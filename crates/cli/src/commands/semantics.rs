@@ -19,11 +19,15 @@ use crate::stdout::{self, plain};
 /// Compiling and writing a large forest takes its time.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The environment variable, so that the token is not in the list of processes.
+const ADMIN_TOKEN: &str = "FATE_ADMIN_TOKEN";
+
 /// Give a loaded model FATE's arithmetic (fate) or that of FATE-Serving 2.1.7 (java).
 ///
 /// A running server changes its own model with --server, from the next request on. The store of a stopped one is
 /// changed with --store; while a server holds the store, that is refused. Either way the change is durable, happens
 /// wholly or not at all, and a model that the other semantics cannot serve stays as it is (exit code 1).
+/// A server with admin.token gets it from the environment variable FATE_ADMIN_TOKEN.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The model's namespace (FATE-Flow's party model id): role#party#model_id
@@ -62,7 +66,8 @@ async fn ask(server: Address, args: &Args) -> anyhow::Result<String> {
         "tableName": args.table_name,
         "semantics": args.semantics.to_string(),
     });
-    let client = HttpClient::new(server, TIMEOUT);
+    let admin_token = std::env::var(ADMIN_TOKEN).ok();
+    let client = HttpClient::new(server, TIMEOUT).with_admin_token(admin_token);
     let answer = client
         .post("/server/model/semantics", body.to_string().into())
         .await?;

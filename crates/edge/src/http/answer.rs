@@ -33,6 +33,17 @@ pub fn spring_error(status: StatusCode, path: &str, message: &str) -> Response {
     json_response(status, error.to_string().into_bytes())
 }
 
+/// For administrators' requests without `admin.token`.
+pub fn unauthorized(path: &str) -> Response {
+    let text = "the request needs admin.token, as Authorization: Bearer";
+    let mut response = spring_error(StatusCode::UNAUTHORIZED, path, text);
+    let scheme = header::HeaderValue::from_static("Bearer");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, scheme);
+    response
+}
+
 /// JSON as the Java servers label it.
 pub fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
     respond(status, "application/json;charset=UTF-8", body)

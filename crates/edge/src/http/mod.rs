@@ -26,7 +26,7 @@ use crate::connections::{self, Places};
 
 pub use answer::{
     inference_response, json_response, method_not_allowed, metrics_response, not_found,
-    spring_error, text_response,
+    spring_error, text_response, unauthorized,
 };
 pub use body::{Received, receive};
 pub use health::{Readiness, livez};

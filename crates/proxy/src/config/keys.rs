@@ -19,6 +19,7 @@ const NO_CLIENT_DEFAULT: Treatment =
 
 /// Keys that exist only here.
 pub const OURS: &[&str] = &[
+    "admin.token",
     "permission.enforce",
     "proxy.bind.http",
     "proxy.bind.intra",
@@ -106,6 +107,7 @@ pub const KEYS: &[Key] = &[
     honoured("register.ip", Kind::Text, Unset, "address to register; unset: the first that other machines can reach"),
 
     // Operation.
+    honoured("admin.token", Kind::Secret, Unset, "what changes of log levels over HTTP have to bring along as Authorization: Bearer; unset: they come from this machine"),
     honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries requests"),
     honoured("print.output.data", Kind::Flag, Is("false"), "whether the flow log carries answers"),
     honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{
     ConfigError, Entry, Note, Values, about_entry, one_port_twice, pair_entries, read_entries,
 };
@@ -63,6 +64,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The registry; `None` without `useZkRouter`.
     pub registry: Option<RegistrySettings>,
+    /// What changes over HTTP need; without it they have to come from this machine.
+    pub admin_token: Option<AdminToken>,
     /// Whether the flow log carries requests.
     pub print_input: bool,
     /// Whether the flow log carries answers.
@@ -225,6 +228,7 @@ impl Config {
             max_body_bytes: values.count("proxy.max.body.bytes"),
             drain_timeout: values.duration("proxy.drain.timeout"),
             registry: checked.registry,
+            admin_token: values.secret("admin.token").as_deref().map(AdminToken::new),
             print_input: values.flag("print.input.data"),
             print_output: values.flag("print.output.data"),
             health_check: values.flag("health.check.allow"),

@@ -80,8 +80,9 @@ async fn system_log_level(
     State(node): Edge,
     Extension(caller): Extension<Caller>,
     Path(level): Path<String>,
+    headers: HeaderMap,
 ) -> Response {
-    if let Some(refused) = refuse_strangers(caller) {
+    if let Some(refused) = refuse_strangers(&node, caller, &headers) {
         return refused;
     }
     change_system_level(node.log_levels.as_ref(), &level)
@@ -92,18 +93,22 @@ async fn package_log_level(
     State(node): Edge,
     Extension(caller): Extension<Caller>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Response {
-    if let Some(refused) = refuse_strangers(caller) {
+    if let Some(refused) = refuse_strangers(&node, caller, &headers) {
         return refused;
     }
     change_package_level(node.log_levels.as_ref(), &uri)
 }
 
 /// Applications share this port, and none of them should make the proxy log their neighbours' calls.
-fn refuse_strangers(Caller(address): Caller) -> Option<Response> {
-    let is_stranger = !address.ip().to_canonical().is_loopback();
+fn refuse_strangers(node: &Node, Caller(address): Caller, headers: &HeaderMap) -> Option<Response> {
+    let is_stranger = match &node.config.admin_token {
+        Some(token) => !token.is_in(headers),
+        None => !address.ip().to_canonical().is_loopback(),
+    };
     is_stranger.then(|| {
-        tracing::warn!(from = %address.ip(), "log levels can be changed from this machine only");
+        tracing::warn!(from = %address.ip(), "log levels can be changed from this machine only, or with admin.token where it is set");
         text_response("failed")
     })
 }

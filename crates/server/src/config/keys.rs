@@ -41,6 +41,9 @@ pub(super) const OURS: &[&str] = &[
     "response.details",
     "min.feature.hit.rate",
     "local.cache.max.bytes",
+    "admin.token",
+    "limit.caller.qps",
+    "limit.caller.header",
     "redis.tls",
     "redis.tls.ca",
 ];
@@ -103,6 +106,9 @@ pub const KEYS: &[Key] = &[
     honoured("min.feature.hit.rate", Kind::Share, Unset, "part of the needed features, 0 to 1, below which a row is answered 131 instead of scored; unset: every row is scored"),
 
     // Operation.
+    honoured("admin.token", Kind::Secret, Unset, "what changes over HTTP (/server/…) have to bring along as Authorization: Bearer; unset: nothing"),
+    honoured("limit.caller.qps", COUNT, Unset, "inference calls a second of each client; one more is answered 124 at once; unset: no limit"),
+    honoured("limit.caller.header", Kind::Text, Is("appKey"), "header that tells clients apart; without it, their addresses do"),
     honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries request bodies"),
     honoured("print.output.data", Kind::Flag, Is("false"), "whether the flow log carries answers"),
     honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),

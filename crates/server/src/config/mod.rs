@@ -13,7 +13,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fate_edge::config::{Entry, Values, one_port_twice, pair_entries, read_entries};
+use axum::http::HeaderName;
+use fate_edge::admin_token::AdminToken;
+use fate_edge::config::{Entry, Values, line_of, one_port_twice, pair_entries, read_entries};
 use fate_inference::Semantics;
 
 pub use fate_edge::config::{
@@ -110,6 +112,10 @@ pub struct Config {
     pub details: bool,
     /// Rows of which a smaller part of the needed features is there are refused.
     pub min_hit_rate: Option<f64>,
+    /// What changes over HTTP need; `None` lets everybody make them.
+    pub admin_token: Option<AdminToken>,
+    /// Calls a second of each client of inference, and the header that tells clients apart.
+    pub caller_limit: Option<(f64, HeaderName)>,
     /// Whether the flow log carries request bodies.
     pub print_input: bool,
     /// Whether the flow log carries answers.
@@ -138,6 +144,7 @@ impl Config {
         let values = Values::read(KEYS, entries, &mut problems);
         problems.extend(one_port_twice(&values, entries, PORTS));
         let registry = registry::read(entries, &values, &mut problems);
+        let caller_limit = caller_limit(entries, &values, &mut problems);
         let result_cache = result_cache::read(entries, &values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError {
@@ -149,6 +156,7 @@ impl Config {
         let mut config = Self::from_values(values, notes);
         config.registry = registry;
         config.result_cache = result_cache;
+        config.caller_limit = caller_limit;
         config.notes.extend(notes::about_sources(&config, entries));
         Ok(config)
     }
@@ -204,6 +212,8 @@ impl Config {
             sync_peers: sync_peers(&values),
             details: values.flag("response.details"),
             min_hit_rate: values.share("min.feature.hit.rate"),
+            admin_token: values.secret("admin.token").as_deref().map(AdminToken::new),
+            caller_limit: None,
             print_input: values.flag("print.input.data"),
             print_output: values.flag("print.output.data"),
             health_check: values.flag("health.check.allow"),
@@ -254,6 +264,26 @@ fn sync_peers(values: &Values) -> Vec<Address> {
     // They were checked when the file was read.
     let peers = values.list("sync.peers");
     peers.iter().filter_map(|peer| peer.parse().ok()).collect()
+}
+
+/// `limit.caller.*`; `None` without a limit.
+fn caller_limit(
+    entries: &[Entry],
+    values: &Values,
+    problems: &mut Vec<Problem>,
+) -> Option<(f64, HeaderName)> {
+    const HEADER: &str = "limit.caller.header";
+    let name = values.text(HEADER).unwrap_or_default();
+    let Ok(name) = name.parse::<HeaderName>() else {
+        problems.push(Problem {
+            line: line_of(entries, HEADER),
+            key: HEADER.to_owned(),
+            message: format!("`{name}` is not the name of a header"),
+        });
+        return None;
+    };
+    let qps = u32::try_from(values.number_if_set("limit.caller.qps")?).ok()?;
+    Some((f64::from(qps), name))
 }
 
 fn paths(texts: Vec<String>) -> Vec<PathBuf> {

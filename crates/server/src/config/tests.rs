@@ -425,3 +425,16 @@ fn the_keys_of_redis() {
         );
     }
 }
+
+#[test]
+fn clients_are_limited_and_told_apart_by_a_header() {
+    let limit = |text: &str| read(text).unwrap().caller_limit;
+    assert_eq!(limit(""), None);
+    let (qps, header) = limit("limit.caller.qps=20\n").unwrap();
+    assert_eq!((qps, header.as_str()), (20.0, "appkey"));
+    let named = limit("limit.caller.qps=1\nlimit.caller.header=X-App\n").unwrap();
+    assert_eq!(named.1.as_str(), "x-app");
+    let wrong = read("\nlimit.caller.header=a b\n").unwrap_err();
+    assert_eq!(wrong.problems[0].line, Some(2));
+    assert!(read("limit.caller.qps=0\n").is_err());
+}

@@ -9,8 +9,8 @@ use super::Edge;
 #[tonic::async_trait]
 impl DataTransferService for Edge {
     async fn unary_call(&self, request: Request<Packet>) -> Result<Response<Packet>, Status> {
-        Ok(Response::new(
-            self.node.unary_call(request.into_inner()).await,
-        ))
+        let guest = self.node.peer(request.metadata().as_ref());
+        let reply = self.node.unary_call(request.into_inner(), guest).await;
+        Ok(Response::new(reply))
     }
 }

@@ -5,6 +5,7 @@ use fate_proto::inference::inference_service_server::InferenceService;
 use tonic::{Request, Response, Status};
 
 use super::Edge;
+use crate::caller::Caller;
 
 #[tonic::async_trait]
 impl InferenceService for Edge {
@@ -12,7 +13,8 @@ impl InferenceService for Edge {
         &self,
         request: Request<InferenceMessage>,
     ) -> Result<Response<InferenceMessage>, Status> {
-        let body = self.node.infer(request.into_inner().body).await;
+        let client = self.client(&request);
+        let body = self.node.infer(request.into_inner().body, client).await;
         Ok(Response::new(answer(body)))
     }
 
@@ -20,8 +22,17 @@ impl InferenceService for Edge {
         &self,
         request: Request<InferenceMessage>,
     ) -> Result<Response<InferenceMessage>, Status> {
-        let body = self.node.infer_batch(request.into_inner().body).await;
+        let client = self.client(&request);
+        let body = self.node.infer_batch(request.into_inner().body, client);
+        let body = body.await;
         Ok(Response::new(answer(body)))
+    }
+}
+
+impl Edge {
+    fn client<T>(&self, request: &Request<T>) -> Caller {
+        let address = request.remote_addr().map(|address| address.ip());
+        self.node.client(request.metadata().as_ref(), address)
     }
 }
 

@@ -1,31 +1,49 @@
 //! Inference over HTTP: the proxy's form with head and body (contract 04 A.2.1) and the plain gRPC body.
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use bytes::Bytes;
 use fate_edge::http::federation::{self, Asked};
-use fate_edge::http::inference_response;
+use fate_edge::http::{Caller as From, inference_response};
 use fate_federation::{Shape, failed_reply};
 
 use super::{Edge, receive};
+use crate::caller::Caller;
 use crate::node::Node;
 
 /// `POST /v1/inference`: body and answer are those of the gRPC call.
-pub(super) async fn single(State(node): Edge, headers: HeaderMap, body: Body) -> Response {
-    plain(&node, Shape::Single, &headers, body).await
+pub(super) async fn single(
+    State(node): Edge,
+    Extension(from): Extension<From>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    plain(&node, Shape::Single, from, &headers, body).await
 }
 
 /// `POST /v1/batchInference`: body and answer are those of the gRPC call.
-pub(super) async fn batch(State(node): Edge, headers: HeaderMap, body: Body) -> Response {
-    plain(&node, Shape::Batch, &headers, body).await
+pub(super) async fn batch(
+    State(node): Edge,
+    Extension(from): Extension<From>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    plain(&node, Shape::Batch, from, &headers, body).await
 }
 
-async fn plain(node: &Node, shape: Shape, headers: &HeaderMap, body: Body) -> Response {
+async fn plain(
+    node: &Node,
+    shape: Shape,
+    From(address): From,
+    headers: &HeaderMap,
+    body: Body,
+) -> Response {
+    let client = node.client(headers, Some(address.ip()));
     let answer = match receive(node, service_of(shape), headers, body).await {
         // What was received is held until its answer is there.
-        Ok(received) => infer(node, shape, received.bytes.clone()).await,
+        Ok(received) => infer(node, shape, received.bytes.clone(), client).await,
         Err(fault) => failed_reply(shape, &fault),
     };
     inference_response(answer)
@@ -35,6 +53,7 @@ async fn plain(node: &Node, shape: Shape, headers: &HeaderMap, body: Body) -> Re
 pub(super) async fn federation(
     State(node): Edge,
     Path((_version, call)): Path<(String, String)>,
+    Extension(From(address)): Extension<From>,
     request: Request,
 ) -> Response {
     let shape = match call.as_str() {
@@ -46,6 +65,7 @@ pub(super) async fn federation(
         return federation::malformed();
     }
     let (head, body) = request.into_parts();
+    let client = node.client(&head.headers, Some(address.ip()));
     let received = match receive(&node, service_of(shape), &head.headers, body).await {
         Ok(received) => received,
         Err(fault) => {
@@ -56,17 +76,17 @@ pub(super) async fn federation(
     match Asked::read(&received.bytes) {
         Some(asked) => {
             let request = with_case_id(&asked, &head.headers);
-            let answer = infer(&node, shape, request.into()).await;
+            let answer = infer(&node, shape, request.into(), client).await;
             inference_response(federation::client_answer(answer))
         }
         None => federation::malformed(),
     }
 }
 
-async fn infer(node: &Node, shape: Shape, body: Bytes) -> Vec<u8> {
+async fn infer(node: &Node, shape: Shape, body: Bytes, client: Caller) -> Vec<u8> {
     match shape {
-        Shape::Single => node.infer(body).await,
-        Shape::Batch => node.infer_batch(body).await,
+        Shape::Single => node.infer(body, client).await,
+        Shape::Batch => node.infer_batch(body, client).await,
     }
 }
 

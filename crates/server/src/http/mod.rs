@@ -1,7 +1,7 @@
 //! The HTTP edge: inference over JSON, management, health (contract 01 §9.5, 04 A.2).
 //!
-//! Like the Java server's, it is unauthenticated, management included: who can reach the port can use it. Keep it
-//! inside the party's own network.
+//! Like the Java server's, it is unauthenticated, management included unless `admin.token` is set: who can reach the port
+//! can use it. Keep it inside the party's own network.
 
 mod inference;
 mod management;
@@ -10,14 +10,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use fate_domain::fault::Fault;
 use fate_edge::admission::{self, Refused};
 use fate_edge::http::{
     self as edge, Received, json_response, livez, method_not_allowed, metrics_response, not_found,
+    unauthorized,
 };
 use serde_json::json;
 
@@ -28,10 +30,7 @@ type Edge = State<Arc<Node>>;
 
 /// Every path of this role.
 pub(crate) fn routes(node: Arc<Node>) -> Router {
-    Router::new()
-        .route("/federation/{version}/{call}", any(inference::federation))
-        .route("/v1/inference", post(inference::single))
-        .route("/v1/batchInference", post(inference::batch))
+    let management = Router::new()
         .route("/server/model/unbind", post(management::unbind))
         .route("/server/model/transfer", post(management::transfer))
         .route("/server/model/semantics", post(management::semantics))
@@ -47,6 +46,12 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
             "/server/alterPkgLogLevel",
             get(management::package_log_level),
         )
+        .route_layer(from_fn_with_state(Arc::clone(&node), administrators_only));
+    Router::new()
+        .merge(management)
+        .route("/federation/{version}/{call}", any(inference::federation))
+        .route("/v1/inference", post(inference::single))
+        .route("/v1/batchInference", post(inference::batch))
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/livez", get(livez))
@@ -55,6 +60,18 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(node)
+}
+
+/// With `admin.token`, whoever changes something has to bring it along.
+async fn administrators_only(State(node): Edge, request: Request, next: Next) -> Response {
+    match &node.config.admin_token {
+        Some(token) if !token.is_in(request.headers()) => {
+            let path = request.uri().path();
+            tracing::warn!(path, "refused: the request has not got admin.token");
+            unauthorized(path)
+        }
+        _ => next.run(request).await,
+    }
 }
 
 /// Reads a whole body, or says with a return code why not. `service` names the call when it is refused.

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
+mod administrators;
 mod alone;
+mod callers;
 mod cluster;
 mod compact;
 mod edges;

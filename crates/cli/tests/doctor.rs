@@ -1,0 +1,108 @@
+//! `fate-serving doctor` as a process.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
+
+mod process;
+
+use std::path::Path;
+
+use fate_testkit::{Redis, ZooKeeper};
+use serde_json::Value;
+
+use crate::process::{run, stderr, stdout};
+
+/// A file of properties.
+fn written(folder: &Path, name: &str, lines: &[String]) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn lines_of(arguments: &[&str]) -> (Option<i32>, Vec<String>) {
+    let output = run(arguments);
+    let lines = stdout(&output).lines().map(str::to_owned).collect();
+    (output.status.code(), lines)
+}
+
+fn starts(lines: &[String], start: &str) -> bool {
+    lines.iter().any(|line| line.starts_with(start))
+}
+
+#[test]
+fn a_server_whose_things_are_there_and_one_whose_things_are_not() {
+    let (Some(zookeeper), Some(redis)) =
+        (ZooKeeper::start(), Redis::start_with_password("S3cret-1"))
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let server = |zookeeper: &str, password: &str| {
+        let lines = [
+            format!("zk.url={zookeeper}"),
+            format!("model.cache.path={}", folder.path().display()),
+            "remoteModelInferenceResultCacheSwitch=true".to_owned(),
+            "cache.type=redis".to_owned(),
+            "redis.ip=127.0.0.1".to_owned(),
+            format!("redis.port={}", redis.port()),
+            format!("redis.password={password}"),
+        ];
+        written(folder.path(), "server.properties", &lines)
+    };
+    let good = server(&zookeeper.address(), "S3cret-1");
+    let (code, lines) = lines_of(&["doctor", "--config", &good]);
+    assert!(starts(&lines, "ok   zookeeper: "), "{lines:?}");
+    assert!(starts(&lines, "ok   redis: "), "{lines:?}");
+    assert!(starts(&lines, "warn registered proxy: none"), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.contains(" disk: ")),
+        "{lines:?}"
+    );
+    assert_eq!(code, Some(0), "{lines:?}");
+
+    let closed = format!("127.0.0.1:{}", fate_testkit::free_port());
+    let bad = server(&closed, "wrong-S3cret");
+    let output = run(&["doctor", "--config", &bad, "--output", "json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let verdict = |what: &str| {
+        let findings = said["findings"].as_array().unwrap();
+        let found = findings.iter().find(|one| one["what"] == what);
+        found.unwrap()["verdict"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        (verdict("zookeeper").as_str(), verdict("redis").as_str()),
+        ("fail", "warn")
+    );
+    for text in [stdout(&output), stderr(&output)] {
+        assert!(!text.contains("S3cret"), "{text}");
+    }
+}
+
+#[test]
+fn a_proxy_s_routes_keys_and_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = fate_testkit::free_port();
+    let table = format!(
+        r#"{{"route_table":{{"10000":{{"default":[{{"ip":"127.0.0.1","port":{closed}}}]}}}},"permission":{{"default_allow":true}}}}"#
+    );
+    std::fs::write(folder.path().join("table.json"), table).unwrap();
+    let lines = [
+        "useZkRouter=false".to_owned(),
+        format!("proxy.state.path={}", folder.path().display()),
+        format!("route.table={}", folder.path().join("table.json").display()),
+        "auth.open=true".to_owned(),
+        format!("auth.file={}", folder.path().join("none.json").display()),
+    ];
+    let config = written(folder.path(), "application.properties", &lines);
+    let (code, lines) = lines_of(&["doctor", "--proxy-config", &config]);
+    assert_eq!(code, Some(1), "{lines:?}");
+    assert!(starts(&lines, "ok   route table: "), "{lines:?}");
+    assert!(starts(&lines, "FAIL router: "), "{lines:?}");
+    assert!(starts(&lines, "FAIL keys: "), "{lines:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_wrong_usage() {
+    assert_eq!(lines_of(&["doctor"]).0, Some(2));
+    assert_eq!(lines_of(&["doctor", "--config", "/nowhere/x"]).0, Some(2));
+}

@@ -1,0 +1,162 @@
+//! What `fate-serving doctor` finds out about a proxy's configuration: everything that it will need is tried once. Nothing
+//! is started, registered or changed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use fate_edge::doctor::{Finding, Verdict, certificate, clock, configuration, disk};
+use fate_edge::health_check::{Record, Status};
+use fate_registry::ZooKeeperSettings;
+use fate_registry::tree;
+use tokio::time::timeout;
+
+use crate::auth::Keys;
+use crate::config::Config;
+use crate::health_check::route_records;
+use crate::route_table::{OwnAddresses, Route, RouteTable, Target};
+
+/// For reading the registry.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(10);
+/// Routes that are tried.
+const MAX_ROUTES: usize = 200;
+
+/// Looks at everything, one line for each thing.
+pub async fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = configuration(config.notes());
+    findings.push(disk("disk", &config.state_path));
+    findings.extend(look_at_registry(config).await);
+    findings.extend(look_at_table(config).await);
+    if config.auth_open {
+        findings.push(look_at_keys(&config.auth_file));
+    }
+    if let Some(tls) = &config.inter_tls {
+        let files = [
+            ("certificate of the inter port", &tls.cert_chain),
+            ("authority of the inter port", &tls.ca),
+        ];
+        findings.extend(files.map(|(what, path)| certificate(what, path)));
+    }
+    findings
+}
+
+async fn look_at_registry(config: &Config) -> Option<Finding> {
+    let asked = config.registry.as_ref()?;
+    let shown = asked.servers.join(",");
+    let what = "zookeeper";
+    let addresses = match shown.parse() {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            return Some(Finding::new(
+                Verdict::Fail,
+                what,
+                format!("zk.url: {error}"),
+            ));
+        }
+    };
+    let settings = ZooKeeperSettings {
+        login: crate::registration::login(asked),
+        ..ZooKeeperSettings::new(addresses, "proxy")
+    };
+    Some(
+        match timeout(REGISTRY_PATIENCE, tree::read(&settings)).await {
+            Err(_) => {
+                let seconds = REGISTRY_PATIENCE.as_secs();
+                Finding::new(
+                    Verdict::Fail,
+                    what,
+                    format!("{shown}: no answer within {seconds} s"),
+                )
+            }
+            Ok(Err(error)) => Finding::new(Verdict::Fail, what, error.to_string()),
+            Ok(Ok(tree)) => {
+                let servings = tree.leaves.iter().filter(|leaf| leaf.project == "serving");
+                let text = format!(
+                    "{shown} can be read, {} providers of servings",
+                    servings.count()
+                );
+                Finding::new(Verdict::Ok, what, text)
+            }
+        },
+    )
+}
+
+async fn look_at_table(config: &Config) -> Vec<Finding> {
+    let what = "route table";
+    let path = &config.route_table;
+    let fail = |cause: String| {
+        vec![Finding::new(
+            Verdict::Fail,
+            what,
+            format!("{}: {cause}", path.display()),
+        )]
+    };
+    let content = match std::fs::read(path) {
+        Ok(content) => content,
+        Err(error) => return fail(error.to_string()),
+    };
+    let table = match RouteTable::parse(&content, &OwnAddresses::new(std::iter::empty())) {
+        Ok(table) => table,
+        Err(error) => return fail(error.to_string()),
+    };
+    let routes: BTreeMap<&str, &Route> = table
+        .all_routes()
+        .map(|route| (route.shown.as_str(), route))
+        .take(MAX_ROUTES)
+        .collect();
+    let text = format!("{} is in order, {} addresses", path.display(), routes.len());
+    let mut findings = vec![Finding::new(Verdict::Ok, what, text)];
+    let warnings = table.warnings().iter();
+    findings.extend(warnings.map(|text| Finding::new(Verdict::Warn, what, text.to_string())));
+    for route in routes.values() {
+        findings.extend(route_records(route).await.into_iter().map(finding));
+        findings.extend(look_at_files(route));
+        if let Target::Http(target) = &route.target {
+            findings.extend(clock(&target.uri.to_string()).await);
+        }
+    }
+    findings
+}
+
+fn finding(record: Record) -> Finding {
+    let verdict = match record.health_check_status {
+        Status::Ok => Verdict::Ok,
+        Status::Warn => Verdict::Warn,
+        Status::Error => Verdict::Fail,
+    };
+    let what = record.check_item_name.trim_start_matches("check ");
+    Finding::new(verdict, what, record.msg)
+}
+
+/// Until when a route's certificates are good; whether they are there is said already.
+fn look_at_files(route: &Route) -> Vec<Finding> {
+    let tls = match &route.target {
+        Target::Grpc { tls, .. } => tls.as_ref(),
+        Target::Http(target) => Some(&target.tls),
+        Target::OwnServer | Target::Unusable(_) => None,
+    };
+    let files = tls
+        .into_iter()
+        .flat_map(|tls| [&tls.cert_chain_file, &tls.ca_file]);
+    let there = files.flatten().filter(|path| path.exists());
+    there
+        .map(|path| certificate(&format!("certificate of {}", route.shown), path))
+        .collect()
+}
+
+fn look_at_keys(path: &Path) -> Finding {
+    let what = "keys";
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let keys = read.and_then(|content| Keys::parse(&content).map_err(|error| error.to_string()));
+    match keys {
+        Ok(keys) => {
+            let text = format!(
+                "{} is in order, for party {}",
+                path.display(),
+                keys.self_party_id
+            );
+            Finding::new(Verdict::Ok, what, text)
+        }
+        Err(cause) => Finding::new(Verdict::Fail, what, format!("{}: {cause}", path.display())),
+    }
+}
