@@ -122,20 +122,12 @@ async fn look_at_addresses(config: &Config) -> Vec<Finding> {
         findings.push(address("FATE-Flow", url, Verdict::Fail).await);
         findings.extend(clock(url).await);
     }
-    if let Some(url) = &config.http_adapter_url {
-        let is_used = [
-            &config.single_source,
-            &config.batch_source,
-            &config.batch_single_source,
-        ]
-        .into_iter()
-        .flatten()
-        .any(|source| source.to_lowercase().contains("http"));
-        // The file that Java ships names an address that nobody listens on.
-        let lost = if is_used { Verdict::Fail } else { Verdict::Ok };
-        if is_used {
-            findings.push(address("feature service", url, lost).await);
-        }
+    if let Some(url) = config
+        .http_adapter_url
+        .as_ref()
+        .filter(|_| asks_over_http(config))
+    {
+        findings.push(address("feature service", url, Verdict::Fail).await);
     }
     if let Some(proxy) = &config.proxy {
         let url = format!("http://{proxy}");
@@ -148,6 +140,17 @@ async fn look_at_addresses(config: &Config) -> Vec<Finding> {
     });
     findings.extend(join_all(hosts).await);
     findings
+}
+
+/// Java's file names an address even where nobody asks there.
+fn asks_over_http(config: &Config) -> bool {
+    let sources = [
+        &config.single_source,
+        &config.batch_source,
+        &config.batch_single_source,
+    ];
+    let mut names = sources.into_iter().flatten();
+    names.any(|name| name.to_lowercase().contains("http"))
 }
 
 async fn look_at_redis(settings: &RedisSettings) -> Finding {

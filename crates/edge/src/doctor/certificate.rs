@@ -123,10 +123,10 @@ fn time(kind: u8, text: &[u8]) -> Option<SystemTime> {
 
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
     const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
     let before = *BEFORE.get(usize::try_from(month.checked_sub(1)?).ok()?)?;
-    let this_year = before + day.checked_sub(1)? + u64::from(month > 2 && is_leap(year));
+    let this_year = before + day.checked_sub(1)? + u64::from(month > 2 && is_leap);
     let years = year.checked_sub(1970)? * 365 + leap_days(year - 1) - leap_days(1969);
     Some(years + this_year)
 }

@@ -27,7 +27,7 @@ pub fn disk(what: &str, directory: &Path) -> Finding {
     }
     match statvfs(existing) {
         Ok(room) => {
-            let free = room.blocks_available() as u64 * room.fragment_size() as u64;
+            let free = room.blocks_available().saturating_mul(room.fragment_size());
             let text = format!("{shown} can be written to, {} MiB free", free >> 20);
             Finding::new(verdict(free), what, text)
         }
