@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use fate_domain::fault::Fault;
 use fate_domain::java_number;
+use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use serde_json::value::RawValue;
 
@@ -163,12 +164,12 @@ fn not_found(message: String) -> Fault {
 
 /// The value of the first of `keys` that is there and not null, as the text Java makes of it.
 fn lookup(ids: &str, keys: &[&str]) -> Result<Option<String>, Fault> {
-    let members: HashMap<String, &RawValue> = serde_json::from_str(ids)
+    let members = Members::whole(ids)
         .map_err(|error| data_file::fault(format!("the ids are not a JSON object: {error}")))?;
     let value = keys
         .iter()
-        .filter_map(|key| members.get(*key))
-        .map(|value| value.get())
+        .filter_map(|key| members.get(key))
+        .map(RawValue::get)
         .find(|value| *value != "null");
     value.map(text_of).transpose()
 }

@@ -7,7 +7,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_inference::{CompactForm, GuestLocal, Partial, Plan, Score};
+use fate_inference::{CompactForm, GuestLocal, Partial, Plan, Row, Score};
 use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::Packet;
 use futures::poll;
@@ -201,14 +201,20 @@ async fn own_parts(
     mut watch: Option<&mut Watch<'_>>,
 ) -> Vec<RowPart> {
     let mut parts = Vec::with_capacity(rows.len());
+    let mut cells = model.plan.new_row();
     for (position, row) in rows.iter().enumerate() {
-        parts.push(row_part(model, row, watch.as_deref_mut()));
+        parts.push(row_part(model, row, &mut cells, watch.as_deref_mut()));
         give_a_turn(position).await;
     }
     parts
 }
 
-fn row_part(model: &LoadedModel, row: &GuestRow<'_>, watch: Option<&mut Watch<'_>>) -> RowPart {
+fn row_part<'a>(
+    model: &'a LoadedModel,
+    row: &GuestRow<'a>,
+    cells: &mut Row<'a>,
+    watch: Option<&mut Watch<'_>>,
+) -> RowPart {
     let Some(features) = row.features else {
         let fault = Fault::new(ReturnCode::PARAM, "no feature data");
         return RowPart {
@@ -216,7 +222,7 @@ fn row_part(model: &LoadedModel, row: &GuestRow<'_>, watch: Option<&mut Watch<'_
             explanation: None,
         };
     };
-    let own = own_part(&model.plan, features, watch);
+    let own = own_part(&model.plan, features, cells, watch);
     let local = own.local.map_err(|fault| match fault.code {
         ReturnCode::FILL_RATE => fault,
         _ => invalid(&fault),

@@ -48,7 +48,9 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     let early = poll!(asked.as_mut());
     call.record.laps.end(Stage::Parse);
     let mut watch = Watch::new(&model.plan, &model.party_id, inquiry);
-    let own = own_part(&model.plan, row.features.unwrap_or("{}"), watch.as_mut());
+    let features = row.features.unwrap_or("{}");
+    let mut own_row = model.plan.new_row();
+    let own = own_part(&model.plan, features, &mut own_row, watch.as_mut());
     call.explanation = Explanation::of_guest(&model.party_id, own.told.as_ref());
     let local = own.local?;
     call.record.laps.end(Stage::Local);

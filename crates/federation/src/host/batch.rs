@@ -5,7 +5,7 @@ use std::io::Write;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
 use fate_features::FeatureRow;
-use fate_inference::{Partial, Plan};
+use fate_inference::{Partial, Plan, Row};
 
 use super::features::{self, Part};
 use super::{Host, Question};
@@ -53,8 +53,9 @@ pub(super) async fn answer(
     let form = form.filter(|_| question.speaker == Speaker::Current);
     let mut packed = Packed::default();
     let mut row_objects = Vec::with_capacity(rows.len());
-    for (position, (row, found)) in rows.iter().zip(found).enumerate() {
-        let part = part(&model.plan, found, watch.as_mut());
+    let mut cells = model.plan.new_row();
+    for (position, (row, found)) in rows.iter().zip(&found).enumerate() {
+        let part = part(&model.plan, found, &mut cells, watch.as_mut());
         record.failed_rows += u32::from(part.partial.is_err());
         let told = part
             .told
@@ -111,9 +112,14 @@ fn told_object(index: i32, explanation: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// Whatever keeps a row from having features is 113 to the guest. Features that a guest sent along are never used.
-fn part(plan: &Plan, found: Result<FeatureRow, Fault>, watch: Option<&mut Watch<'_>>) -> Part {
+fn part<'a>(
+    plan: &'a Plan,
+    found: &'a Result<FeatureRow, Fault>,
+    cells: &mut Row<'a>,
+    watch: Option<&mut Watch<'_>>,
+) -> Part {
     match found {
-        Ok(features) => features::part(plan, &features, watch),
+        Ok(features) => features::part(plan, features, cells, watch),
         Err(fault) => {
             tracing::debug!(code = fault.code.0, cause = %fault, "a row has no features");
             Part::failed(Fault::new(ReturnCode::HOST_FEATURE_NOT_EXIST, "no feature"))

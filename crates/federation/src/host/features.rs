@@ -40,19 +40,25 @@ impl Part {
 }
 
 /// What the host contributes for these features. A source that knows the id and has nothing to say of it gives a row of
-/// missing values, which offline scores as well; code 131 if it is watched and has too few of them.
-pub(super) fn part(plan: &Plan, features: &FeatureRow, watch: Option<&mut Watch<'_>>) -> Part {
-    let mut row = plan.new_row();
-    if let Err(fault) = fill(plan, features, &mut row) {
+/// missing values, which offline scores as well; code 131 if it is watched and has too few of them. `row` is one of the
+/// plan's and may hold another row.
+pub(super) fn part<'a>(
+    plan: &'a Plan,
+    features: &'a FeatureRow,
+    row: &mut Row<'a>,
+    watch: Option<&mut Watch<'_>>,
+) -> Part {
+    row.clear();
+    if let Err(fault) = fill(plan, features, row) {
         return Part::failed(fault);
     }
     let Some(watch) = watch else {
         return Part {
-            partial: plan.host_partial(&mut row),
+            partial: plan.host_partial(row),
             told: None,
         };
     };
-    let partial = plan.host_partial_watched(&mut row, Some(&mut watch.coverage));
+    let partial = plan.host_partial_watched(row, Some(&mut watch.coverage));
     let told = watch.told(named(features));
     Part {
         partial: watch.check(&told).and(partial),

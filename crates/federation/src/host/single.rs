@@ -38,7 +38,8 @@ pub(super) async fn answer(
         .map_err(|fault| features::hidden(&**source, &fault))?;
     record.laps.end(Stage::Features);
     let mut watch = Watch::new(&model.plan, &model.party_id, host.inquiry(members));
-    let part = features::part(&model.plan, &found, watch.as_mut());
+    let mut row = model.plan.new_row();
+    let part = features::part(&model.plan, &found, &mut row, watch.as_mut());
     let partial = part.partial?;
     record.laps.end(Stage::Local);
     let told = part

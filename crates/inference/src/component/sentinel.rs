@@ -10,6 +10,8 @@ use crate::{Cell, Semantics, cell::Spelling, python_number::parse_float};
 #[derive(Debug, Clone)]
 pub(crate) struct Sentinels {
     texts: BTreeSet<Box<str>>,
+    /// A bit for each length that a token has, the last one for all longer ones too: hardly any value has one.
+    lengths: u64,
     /// The tokens that are numbers, so that a JSON number can meet them without being printed.
     numbers: Vec<f64>,
     semantics: Semantics,
@@ -29,8 +31,10 @@ impl Sentinels {
             Semantics::Java => parse_double,
         };
         let numbers = texts.iter().filter_map(|token| parse(token)).collect();
+        let lengths = texts.iter().fold(0, |bits, text| bits | length_bit(text));
         Sentinels {
             texts,
+            lengths,
             numbers,
             semantics,
         }
@@ -65,7 +69,7 @@ impl Sentinels {
     }
 
     pub(crate) fn has_text(&self, text: &str) -> bool {
-        self.texts.contains(text)
+        self.lengths & length_bit(text) != 0 && self.texts.contains(text)
     }
 
     /// Whether the text in lower case is a token.
@@ -79,6 +83,10 @@ impl Sentinels {
             self.texts.contains(text)
         }
     }
+}
+
+fn length_bit(text: &str) -> u64 {
+    1 << text.len().min(63)
 }
 
 #[cfg(test)]
@@ -114,5 +122,13 @@ mod tests {
         assert!(matches(Fate, &["-9999"], json("-9999")));
         assert!(matches(Fate, &["-9999"], Cell::double(-9999.0)));
         assert!(!matches(Fate, &["-9999"], Cell::Text("-9999.0".into())));
+        let (long, longer) = ("x".repeat(70), "x".repeat(80));
+        assert!(matches(
+            Fate,
+            &["", &long],
+            Cell::Text(long.as_str().into())
+        ));
+        assert!(matches(Fate, &["", &long], Cell::Text("".into())));
+        assert!(!matches(Fate, &["", &long], Cell::Text(longer.into())));
     }
 }

@@ -6,7 +6,7 @@ use super::{
     Node, Trees, Value,
     compact::{self, Numbering},
     goes_left,
-    ranks::{Ranks, Test},
+    ranks::Ranks,
 };
 use crate::{CompactForm, Partial, Row, component::HostModel, partial::Share, symbols::Column};
 
@@ -22,11 +22,24 @@ pub(super) struct ForestHost {
     pub(super) quick: Option<Quick>,
 }
 
-/// The own nodes' tests on ranks, in order.
+/// A party's decisions by feature: a value sends those nodes left whose thresholds are not below it, and these lie
+/// behind one another when nodes are sorted by threshold.
 #[derive(Debug)]
 pub(super) struct Quick {
     ranks: Ranks,
-    tests: Vec<Test>,
+    features: Vec<FeatureNodes>,
+    nodes: usize,
+}
+
+/// The nodes that decide on one feature, each as its place among all decisions.
+#[derive(Debug, Default)]
+struct FeatureNodes {
+    /// By threshold.
+    sorted: Vec<u32>,
+    /// Where the nodes of each threshold begin in `sorted`; one more for the end.
+    starts: Vec<u32>,
+    /// Those that send a missing value left.
+    missing_left: Vec<u32>,
 }
 
 impl ForestHost {
@@ -104,32 +117,80 @@ impl ForestHost {
 impl Quick {
     fn new(trees: &Trees) -> Option<Self> {
         let ranks = Ranks::new(trees)?;
-        let test = |node: &Node| match *node {
-            Node::Own {
+        let mut by_threshold = vec![Vec::new(); trees.features.columns.len()];
+        let mut features = Vec::new();
+        features.resize_with(by_threshold.len(), FeatureNodes::default);
+        let mut nodes: u32 = 0;
+        for node in &trees.nodes {
+            let Node::Own {
                 slot,
                 threshold,
                 missing_left,
                 ..
-            } => Some(ranks.test(slot, threshold, missing_left)),
-            Node::Leaf | Node::Foreign { .. } => None,
-        };
-        let tests = trees.nodes.iter().filter_map(test).collect();
-        Some(Quick { ranks, tests })
+            } = *node
+            else {
+                continue;
+            };
+            let feature = slot as usize;
+            let place = nodes;
+            nodes += 1;
+            if missing_left {
+                features.get_mut(feature)?.missing_left.push(place);
+            }
+            // Nothing is on the left of a threshold that is no number.
+            if !threshold.is_nan() {
+                let place = (ranks.below(feature, threshold), place);
+                by_threshold.get_mut(feature)?.push(place);
+            }
+        }
+        for (feature, (nodes, sorted)) in features.iter_mut().zip(by_threshold).enumerate() {
+            nodes.sort(sorted, ranks.count(feature));
+        }
+        Some(Quick {
+            ranks,
+            features,
+            nodes: nodes as usize,
+        })
     }
 
     /// None for a row with a value that is no number.
     fn decisions(&self, values: impl Iterator<Item = Value>) -> Option<Box<[u8]>> {
-        let mut row = Vec::with_capacity(self.ranks.slots());
-        if !self.ranks.write(values, &mut row) {
-            return None;
+        // A byte for each decision first: storing it asks nothing about its neighbours.
+        let mut decisions = vec![[0_u8; 8]; self.nodes.div_ceil(8)];
+        let places = decisions.as_flattened_mut();
+        for (feature, value) in values.enumerate() {
+            let nodes = self.features.get(feature)?;
+            let left = match value {
+                Value::Number(number) => nodes.not_below(self.ranks.below(feature, number)),
+                Value::Missing => &nodes.missing_left,
+                Value::Bad => return None,
+            };
+            for place in left {
+                places[*place as usize] = 1;
+            }
         }
-        let byte = |tests: &[Test]| {
-            let bits = tests.iter().zip(0..);
-            bits.fold(0, |byte, (test, place)| {
-                byte | u8::from(row[test.slot as usize] <= test.rank) << place
-            })
-        };
-        Some(self.tests.chunks(8).map(byte).collect())
+        Some(decisions.into_iter().map(packed).collect())
+    }
+}
+
+/// One bit for each of eight bytes that are 0 or 1, the first one least significant: the product's highest byte has a
+/// copy of byte `i` at bit `i`, and no two copies meet.
+fn packed(bytes: [u8; 8]) -> u8 {
+    (u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
+}
+
+impl FeatureNodes {
+    /// `nodes` are thresholds, as their numbers in ascending order, and places.
+    fn sort(&mut self, mut nodes: Vec<(usize, u32)>, thresholds: usize) {
+        nodes.sort_unstable();
+        let start = |threshold: usize| nodes.partition_point(|(of, _)| *of < threshold) as u32;
+        self.starts = (0..=thresholds).map(start).collect();
+        self.sorted = nodes.into_iter().map(|(_, place)| place).collect();
+    }
+
+    fn not_below(&self, threshold: usize) -> &[u32] {
+        let start = self.starts.get(threshold).copied().unwrap_or(u32::MAX);
+        self.sorted.get(start as usize..).unwrap_or_default()
     }
 }
 

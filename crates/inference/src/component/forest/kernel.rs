@@ -139,7 +139,23 @@ impl Kernel {
 pub(super) fn expand(bits: &[u8], nodes: usize, row: &mut Vec<Rank>) {
     let end = row.len() + nodes;
     for byte in bits {
-        row.extend::<[Rank; 8]>(std::array::from_fn(|bit| Rank::from(!byte >> bit & 1)));
+        row.extend_from_slice(&RANKS_OF_BITS[usize::from(*byte)]);
     }
     row.resize(end, 1);
 }
+
+const RANKS_OF_BITS: [[Rank; 8]; 256] = {
+    let mut ranks = [[1; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            if byte >> bit & 1 == 1 {
+                ranks[byte][bit] = 0;
+            }
+            bit += 1;
+        }
+        byte += 1;
+    }
+    ranks
+};

@@ -71,9 +71,7 @@ impl Ranks {
 
     /// The test of an own node.
     pub(super) fn test(&self, feature: u32, threshold: f64, missing_left: bool) -> Test {
-        let below = self
-            .of_feature(feature as usize)
-            .partition_point(|known| *known < threshold);
+        let below = self.below(feature as usize, threshold);
         Test {
             slot: 2 * feature + u32::from(!missing_left),
             rank: if threshold.is_nan() {
@@ -84,18 +82,26 @@ impl Ranks {
         }
     }
 
+    /// How many thresholds of a feature are below a number; all of them for NaN, which goes left nowhere.
+    pub(super) fn below(&self, feature: usize, number: f64) -> usize {
+        let thresholds = self.of_feature(feature);
+        if number.is_nan() {
+            return thresholds.len();
+        }
+        thresholds.partition_point(|threshold| *threshold < number)
+    }
+
+    /// How many different thresholds a feature has.
+    pub(super) fn count(&self, feature: usize) -> usize {
+        self.of_feature(feature).len()
+    }
+
     /// Appends the ranks of a row's values; false, with fewer of them, for a row with a value that is no number.
     pub(super) fn write(&self, values: impl Iterator<Item = Value>, out: &mut Vec<Rank>) -> bool {
         for (feature, value) in values.enumerate() {
             match value {
                 Value::Number(number) => {
-                    let thresholds = self.of_feature(feature);
-                    let below = if number.is_nan() {
-                        thresholds.len()
-                    } else {
-                        thresholds.partition_point(|threshold| *threshold < number)
-                    };
-                    out.extend([rank_above(below); 2]);
+                    out.extend([rank_above(self.below(feature, number)); 2]);
                 }
                 Value::Missing => out.extend([LOWEST, HIGHEST]),
                 Value::Bad => return false,
