@@ -99,7 +99,7 @@ pub const KINDS: &[Kind] = &[
         &["lr_plain", "lr_minmax_cap_imputer"],
     )
     .java("no casts, other missing values"),
-    kind("appended columns", &["ColumnExpand"], &["preprocessing.rs"]),
+    kind("appended columns", &["ColumnExpand"], &["preprocessing/main.rs"]),
     kind(
         "imputation",
         &["FeatureImputation"],
