@@ -27,6 +27,7 @@ mod verdict;
 
 pub use buffers::{Buffers, PIPELINE_KEY};
 pub use cell::{Cell, Spelling};
+pub use component::classes;
 pub use coverage::{Coverage, Figures};
 pub use merge::Score;
 pub use partial::{CompactForm, GuestLocal, Partial};

@@ -47,12 +47,24 @@ pub(crate) fn old_stores(home: &Path) -> Vec<PathBuf> {
 
 /// Reads both stores. An error means that nothing is known about the node's models.
 pub(crate) fn read(fate_folder: &Path) -> Result<JavaStore, String> {
-    let mut store = JavaStore::default();
-    let keys = read_models(&fate_folder.join(LOAD_STORE), &mut store)?;
+    let load_store = read_bounded(&fate_folder.join(LOAD_STORE), MAX_STORE_BYTES)?;
     let bind_store = fate_folder.join(BIND_STORE);
-    if bind_store.exists()
-        && let Err(cause) = read_bindings(&bind_store, &keys, &mut store)
-    {
+    let bind_store = bind_store
+        .exists()
+        .then(|| read_bounded(&bind_store, MAX_STORE_BYTES));
+    parse(&load_store, bind_store).map_err(|cause| format!("{}: {cause}", fate_folder.display()))
+}
+
+/// The same for the bytes of the two files; the second may be missing or unreadable.
+pub(crate) fn parse(
+    load_store: &[u8],
+    bind_store: Option<Result<Vec<u8>, String>>,
+) -> Result<JavaStore, String> {
+    let mut store = JavaStore::default();
+    let keys = read_models(load_store, &mut store)?;
+    let bindings =
+        bind_store.map(|bytes| bytes.and_then(|bytes| read_bindings(&bytes, &keys, &mut store)));
+    if let Some(Err(cause)) = bindings {
         // The models can be served to guests elsewhere; the bindings of this node must be made again.
         store.problems.push((BIND_STORE.to_owned(), cause));
     }
@@ -71,17 +83,12 @@ pub(crate) fn read_buffers(
     )
 }
 
-fn parse(path: &Path) -> Result<Stream, String> {
-    let bytes = read_bounded(path, MAX_STORE_BYTES)?;
-    Stream::parse(&bytes).map_err(|cause| format!("{}: {cause}", path.display()))
-}
-
 /// Fills in the models; returns Java's text key of each, for the bindings.
-fn read_models(path: &Path, store: &mut JavaStore) -> Result<HashMap<String, ModelKey>, String> {
-    let stream = parse(path)?;
+fn read_models(bytes: &[u8], store: &mut JavaStore) -> Result<HashMap<String, ModelKey>, String> {
+    let stream = Stream::parse(bytes).map_err(|cause| format!("{LOAD_STORE}: {cause}"))?;
     let entries = stream
         .map_entries(stream.root())
-        .ok_or_else(|| format!("{}: not a map", path.display()))?;
+        .ok_or_else(|| format!("{LOAD_STORE}: not a map"))?;
     let mut keys = HashMap::new();
     for (key, value) in entries {
         let text_key = stream.text(key).unwrap_or_default().to_owned();
@@ -99,14 +106,12 @@ fn read_models(path: &Path, store: &mut JavaStore) -> Result<HashMap<String, Mod
 }
 
 fn read_bindings(
-    path: &Path,
+    bytes: &[u8],
     keys: &HashMap<String, ModelKey>,
     store: &mut JavaStore,
 ) -> Result<(), String> {
-    let stream = parse(path)?;
-    let entries = stream
-        .map_entries(stream.root())
-        .ok_or_else(|| format!("{}: not a map", path.display()))?;
+    let stream = Stream::parse(bytes)?;
+    let entries = stream.map_entries(stream.root()).ok_or("not a map")?;
     for (service_id, text_key) in entries {
         let (Some(service_id), Some(text_key)) = (stream.text(service_id), stream.text(text_key))
         else {

@@ -13,6 +13,8 @@
 mod error;
 mod export;
 mod flight;
+#[doc(hidden)]
+pub mod foreign;
 mod identity;
 mod java_store;
 mod java_stream;

@@ -388,6 +388,15 @@ pub(crate) fn class(name: &str) -> Option<Class> {
         .map(|(_, class)| *class)
 }
 
+/// Every class name of a FATE 1.x pipeline that is known here, with what becomes of it; none for one that is refused.
+pub fn classes() -> impl Iterator<Item = (&'static str, Option<Treatment>)> {
+    CLASSES.iter().map(|(name, class)| match class {
+        Class::Served { treatment, .. } => (*name, Some(*treatment)),
+        Class::Harmless => (*name, Some(Treatment::PassThrough)),
+        Class::Unservable(_) => (*name, None),
+    })
+}
+
 /// A component with its buffers.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {

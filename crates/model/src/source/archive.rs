@@ -126,16 +126,24 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Buffers, String> {
         .metadata()
         .map_err(|cause| in_archive(cause.to_string()))?
         .len();
+    read_zip(BufReader::new(file), length, max_bytes).map_err(in_archive)
+}
+
+/// The same for an archive that is open already.
+pub(crate) fn read_zip<R: Read + Seek>(
+    zip: R,
+    length: u64,
+    max_bytes: u64,
+) -> Result<Buffers, String> {
     // The archive also holds JSON twins and checkpoints, which are not read; but its directory is.
     if length > max_bytes.saturating_mul(4) {
-        return Err(in_archive(format!(
+        return Err(format!(
             "{length} bytes is more than four times the limit of a model ({max_bytes})"
-        )));
+        ));
     }
-    let mut archive =
-        ZipArchive::new(BufReader::new(file)).map_err(|cause| in_archive(not_a_zip(&cause)))?;
-    check_names(&archive).map_err(in_archive)?;
-    read_buffers(&mut archive, max_bytes).map_err(in_archive)
+    let mut archive = ZipArchive::new(zip).map_err(|cause| not_a_zip(&cause))?;
+    check_names(&archive)?;
+    read_buffers(&mut archive, max_bytes)
 }
 
 fn not_a_zip(cause: &ZipError) -> String {

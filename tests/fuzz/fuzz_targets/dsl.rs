@@ -1,0 +1,3 @@
+#![no_main]
+
+fate_fuzz::fuzz!("dsl");
