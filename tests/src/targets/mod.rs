@@ -36,7 +36,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target {
         name: "buffers",
-        max_len: 2048,
+        max_len: 4096,
         run: buffers::run,
     },
     Target {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::made;
 
 /// Trees that are kept of a forest.
-const TREES: usize = 3;
+const TREES: usize = 2;
 
 /// `models/`.
 fn folder() -> PathBuf {
@@ -97,6 +97,12 @@ fn shorten_forests(buffers: &mut Buffers) {
             forest.trees.truncate(kept);
             forest.tree_plan.truncate(kept);
             forest.tree_num = kept as i32;
+            forest.feature_importances.clear();
+            forest.anonymous_name_mapping.clear();
+            forest.losses.clear();
+            for tree in &mut forest.trees {
+                tree.leaf_count.clear();
+            }
             *bytes = forest.encode_to_vec().into();
         }
     }
