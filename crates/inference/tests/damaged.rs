@@ -13,10 +13,14 @@ use fate_proto::buffer::{
 use prost::Message;
 
 fn guest(set: &str) -> Buffers {
+    party(set, "guest_9999")
+}
+
+fn party(set: &str, party: &str) -> Buffers {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../models")
         .join(set)
-        .join("guest_9999");
+        .join(party);
     let index: serde_json::Value =
         serde_json::from_slice(&std::fs::read(directory.join("index.json")).unwrap()).unwrap();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -166,6 +170,41 @@ fn many_classes_and_many_leaves_do_not_multiply() {
         text.contains("classes") || text.contains("parent"),
         "{text}"
     );
+}
+
+/// What a host in mix mode writes for a row of ones.
+fn leaves_of_the_host() -> String {
+    let site = Site {
+        role: Role::Host,
+        party_id: "10000".to_owned(),
+        hosts: Vec::new(),
+    };
+    let plan = compile(&party("sbt_mix", "host_10000"), &site, Semantics::Fate).unwrap();
+    let mut row = plan.new_row();
+    for name in &plan.verdict().features {
+        plan.set_number(name, 1.0, &mut row);
+    }
+    let partial = plan.host_partial(&mut row).unwrap();
+    let mut member = Vec::new();
+    plan.write_partial(&partial, &mut member);
+    String::from_utf8(member).unwrap()
+}
+
+/// An answer may name a tree a million times, or trees that there are not; only one leaf of each own tree is kept.
+#[test]
+fn of_leaves_in_excess_the_last_ones_count() {
+    let guest = guest("sbt_mix");
+    let member = leaves_of_the_host();
+    let expected = score(&guest, &format!("{{{member}}}")).unwrap();
+    let (name, leaves) = member.split_once(":{").unwrap();
+    let first_tree: u32 = leaves[1..].split('"').next().unwrap().parse().unwrap();
+    let excess = format!(r#""{first_tree}":4000000000,"4000000000":1,"#).repeat(1_000);
+    let answer = |leaves: &str| format!("{{{name}:{{{leaves}}}");
+    let before = answer(&format!("{excess}{leaves}"));
+    assert_eq!(score(&guest, &before), Ok(expected));
+    let after = leaves.strip_suffix('}').unwrap();
+    let after = answer(&format!(r#"{after},"{first_tree}":4000000000}}"#));
+    assert!(score(&guest, &after).is_err());
 }
 
 /// The score of a row of ones, the host's part being `reply`.

@@ -1,6 +1,6 @@
 //! The guest's walk: own nodes before the hosts answer, theirs after.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use fate_domain::{fault::Fault, return_code::ReturnCode};
 use serde::{
@@ -72,7 +72,7 @@ impl GuestModel for ForestGuest {
         let mut route = RouteReader {
             trees: &self.trees,
             route: vec![Turn::Unknown; self.trees.nodes.len()],
-            leaves: Vec::new(),
+            leaves: BTreeMap::new(),
         };
         serde_json::Deserializer::from_str(json)
             .deserialize_map(&mut route)
@@ -85,7 +85,7 @@ impl GuestModel for ForestGuest {
         let share = if route.leaves.is_empty() {
             Share::Route(route.route)
         } else {
-            Share::Leaves(route.leaves)
+            Share::Leaves(route.leaves.into_iter().collect())
         };
         Ok(Partial(share))
     }
@@ -332,10 +332,11 @@ impl ForestGuest {
 
     fn host_leaf(&self, tree: usize, partial: Option<&&Partial>) -> Result<u32, Fault> {
         let leaf = match partial.map(|partial| &partial.0) {
+            // In tree order, each tree once.
             Some(Share::Leaves(leaves)) => leaves
-                .iter()
-                .find(|(of, _)| *of as usize == tree)
-                .map(|(_, leaf)| *leaf),
+                .binary_search_by_key(&tree, |(of, _)| *of as usize)
+                .ok()
+                .map(|at| leaves[at].1),
             _ => None,
         };
         leaf.and_then(|leaf| self.trees.position(tree as u32, leaf))
@@ -356,7 +357,8 @@ impl ForestGuest {
 struct RouteReader<'t> {
     trees: &'t Trees,
     route: Vec<Turn>,
-    leaves: Vec<(u32, u32)>,
+    /// By tree; never more than there are trees, however long an answer is.
+    leaves: BTreeMap<u32, u32>,
 }
 
 impl<'de> Visitor<'de> for &mut RouteReader<'_> {
@@ -400,7 +402,9 @@ impl<'de> Visitor<'de> for TreeReader<'_, '_> {
 
     fn visit_u64<E: de::Error>(self, leaf: u64) -> Result<(), E> {
         let leaf = u32::try_from(leaf).map_err(|_| E::custom("leaf out of range"))?;
-        self.reader.leaves.push((self.tree, leaf));
+        if (self.tree as usize) < self.reader.trees.len() {
+            self.reader.leaves.insert(self.tree, leaf);
+        }
         Ok(())
     }
 
