@@ -58,7 +58,7 @@ impl Dialer {
     }
 
     /// The scheme that peers should see in requests.
-    pub(crate) fn scheme(&self) -> &'static str {
+    pub fn scheme(&self) -> &'static str {
         if self.secured.is_some() {
             "https"
         } else {

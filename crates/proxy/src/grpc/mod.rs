@@ -2,7 +2,7 @@
 //! `intra` for this party's own servers, which has everything.
 
 mod common_service;
-mod raw;
+pub(crate) mod message;
 mod raw_service;
 mod router_table;
 
@@ -16,7 +16,6 @@ use tonic::server::NamedService;
 use crate::forward::Arrival;
 use crate::node::Node;
 
-pub(crate) use raw::RawCodec;
 pub(crate) use raw_service::UNARY_CALL;
 use raw_service::{DataTransfer, Inference};
 

@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use http_body_util::BodyExt as _;
 use hyper::http::{HeaderValue, Request, Response, header};
 use tonic::body::Body;
 use tonic::metadata::GRPC_CONTENT_TYPE;
-use tonic::server::{Grpc, NamedService};
+use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
 
-use super::RawCodec;
+use super::message::{self, Assembly};
 use crate::call::CallContext;
 use crate::forward::Arrival;
 use crate::inference::InferenceCall;
@@ -54,9 +55,8 @@ impl Service<Request<Body>> for DataTransfer {
         }
         let (node, arrival) = (Arc::clone(&self.node), self.arrival);
         let max_bytes = node.config.max_message_bytes;
-        unary(request, max_bytes, move |message, call| {
-            let node = Arc::clone(&node);
-            async move { node.unary_call(arrival, message, &call).await }
+        unary(request, max_bytes, move |message, call| async move {
+            node.unary_call(arrival, message, &call).await
         })
     }
 }
@@ -92,9 +92,8 @@ impl Service<Request<Body>> for Inference {
         };
         let node = Arc::clone(&self.node);
         let max_bytes = node.config.max_message_bytes;
-        unary(request, max_bytes, move |message, call| {
-            let node = Arc::clone(&node);
-            async move { node.infer_message(which, message, &call).await }
+        unary(request, max_bytes, move |message, call| async move {
+            node.infer_message(which, message, &call).await
         })
     }
 }
@@ -107,26 +106,35 @@ pub(crate) const UNARY_CALL: &str =
 fn unary<F>(
     request: Request<Body>,
     max_bytes: usize,
-    answer: impl Fn(Bytes, CallContext) -> F + Send + Sync + 'static,
+    answer: impl FnOnce(Bytes, CallContext) -> F + Send + 'static,
 ) -> Answer
 where
     F: Future<Output = Result<Bytes, Status>> + Send + 'static,
 {
-    let answer = Arc::new(answer);
-    let handler = tower::service_fn(move |request: tonic::Request<Bytes>| {
-        let answer = Arc::clone(&answer);
-        async move {
-            let (metadata, _, message) = request.into_parts();
-            let call = CallContext::of_headers(&metadata.into_headers());
-            answer(message, call).await.map(tonic::Response::new)
-        }
-    });
     Box::pin(async move {
-        let mut grpc = Grpc::new(RawCodec)
-            .max_decoding_message_size(max_bytes)
-            .max_encoding_message_size(usize::MAX);
-        Ok(grpc.unary(handler, request).await)
+        let (head, body) = request.into_parts();
+        let answered = match receive(body, max_bytes).await {
+            Ok(message) => answer(message, CallContext::of_headers(&head.headers)).await,
+            Err(status) => Err(status),
+        };
+        let body = answered.and_then(message::Answer::new);
+        Ok(body.map_or_else(Status::into_http, |body| {
+            let mut response = Response::new(Body::new(body));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
+            response
+        }))
     })
+}
+
+async fn receive(mut body: Body, max_bytes: usize) -> Result<Bytes, Status> {
+    let mut assembly = Assembly::new(max_bytes);
+    while let Some(frame) = body.frame().await {
+        if let Ok(chunk) = frame?.into_data() {
+            assembly.push(chunk)?;
+        }
+    }
+    assembly.finish()
 }
 
 fn unimplemented() -> Answer {

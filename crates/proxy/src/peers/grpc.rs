@@ -1,39 +1,57 @@
 //! A peer that speaks gRPC.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use fate_edge::channel::{innermost, is_timeout, is_unsent, lazy_channel_over, status_name};
+use fate_edge::channel::{is_timeout, status_name};
 use fate_edge::config::Address;
 use fate_edge::dial::Dialer;
-use hyper::http::uri::PathAndQuery;
+use h2::client::ResponseFuture;
+use h2::{Reason, RecvStream, SendStream};
+use hyper::header::{CONTENT_TYPE, HeaderValue, TE, USER_AGENT};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::http::{HeaderMap, Request, Response, StatusCode, Version};
+use hyper::{Method, Uri};
 use tokio::time::{Instant, timeout_at};
-use tonic::client::Grpc;
-use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::metadata::GRPC_CONTENT_TYPE;
+use tonic::{Code, Status};
 
 use super::NotAnswered;
 use super::condition::PROBE_LIMIT;
+use super::connection::Connection;
 use crate::call::CallContext;
-use crate::grpc::RawCodec;
+use crate::grpc::message::{Assembly, chunks};
 
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+const AGENT: &str = concat!("fate-serving/", env!("CARGO_PKG_VERSION"));
 
-/// A channel: connects when it is needed, and again after a loss. Pings tell a dead connection from a quiet one.
+/// An address; connected when it is needed.
 #[derive(Debug)]
 pub(crate) struct GrpcPeer {
-    channel: Channel,
+    connection: Connection,
+    scheme: Scheme,
+    authority: Authority,
     max_message_bytes: usize,
 }
 
 impl GrpcPeer {
-    /// Must be called inside a tokio runtime.
     pub(super) fn open(
         address: &Address,
         dialer: Dialer,
         max_message_bytes: usize,
     ) -> Result<Self, String> {
+        let unusable = |cause| format!("{address} is not usable as an address: {cause}");
+        let uri: Uri = format!("{}://{address}", dialer.scheme())
+            .parse()
+            .map_err(|cause| unusable(format!("{cause}")))?;
+        let parts = uri.clone().into_parts();
+        let named = parts.scheme.zip(parts.authority);
+        let (scheme, authority) = named.ok_or_else(|| unusable("it names no host".to_owned()))?;
         Ok(Self {
-            channel: lazy_channel_over(address, dialer)?,
+            connection: Connection::new(uri, dialer),
+            scheme,
+            authority,
             max_message_bytes,
         })
     }
@@ -50,56 +68,164 @@ impl GrpcPeer {
         call: &CallContext,
         deadline: Instant,
     ) -> Result<Bytes, NotAnswered> {
-        let metadata = MetadataMap::from_headers(call.passed_on.clone());
-        match self.ask(path, message, metadata, deadline).await {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(status)) if is_unsent(&status) => Err(NotAnswered::Unsent(describe(&status))),
-            Some(Err(status)) if is_timeout(&status) => Err(NotAnswered::Late),
-            Some(Err(status)) => Err(NotAnswered::Failed(describe(&status))),
-            None => Err(NotAnswered::Late),
+        match self.ask(path, message, &call.passed_on, deadline).await {
+            Err(Unanswered::Unsent(cause)) => Err(NotAnswered::Unsent(cause)),
+            Err(Unanswered::Late) => Err(NotAnswered::Late),
+            Err(Unanswered::Said(status)) if is_timeout(&status) => Err(NotAnswered::Late),
+            Err(Unanswered::Said(status) | Unanswered::Broken(status)) => {
+                Err(NotAnswered::Failed(describe(&status)))
+            }
+            Ok(answer) => Ok(answer),
         }
     }
 
     /// Whether there is anybody who answers. Peers without `grpc.health.v1`, such as Java ones, say so, and live.
     pub(super) async fn is_alive(&self) -> bool {
         let deadline = Instant::now() + PROBE_LIMIT;
-        let answer = self.ask(HEALTH_CHECK, Bytes::new(), MetadataMap::new(), deadline);
-        match answer.await {
-            Some(Ok(_)) => true,
-            Some(Err(status)) => status.code() != Code::Unavailable && !is_timeout(&status),
-            None => false,
-        }
+        let none = HeaderMap::new();
+        let answer = self.ask(HEALTH_CHECK, Bytes::new(), &none, deadline);
+        matches!(answer.await, Ok(_) | Err(Unanswered::Said(_)))
     }
 
-    /// `None` when the time is over.
     async fn ask(
         &self,
         path: &'static str,
         message: Bytes,
-        metadata: MetadataMap,
+        headers: &HeaderMap,
         deadline: Instant,
-    ) -> Option<Result<Bytes, Status>> {
-        let mut request = Request::new(message);
-        *request.metadata_mut() = metadata;
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        let mut client = Grpc::new(self.channel.clone())
-            .max_decoding_message_size(self.max_message_bytes)
-            .max_encoding_message_size(usize::MAX);
-        let answer = async {
-            client
-                .ready()
-                .await
-                .map_err(|error| Status::from_error(Box::new(error)))?;
-            let path = PathAndQuery::from_static(path);
-            client.unary(request, path, RawCodec).await
-        };
-        let answer = timeout_at(deadline, answer).await.ok()?;
-        Some(answer.map(Response::into_inner))
+    ) -> Result<Bytes, Unanswered> {
+        let request = self.request(path, headers, deadline);
+        let answered = timeout_at(deadline, self.exchange(request, message)).await;
+        answered.unwrap_or(Err(Unanswered::Late))
     }
+
+    fn request(&self, path: &'static str, headers: &HeaderMap, deadline: Instant) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        let mut parts = hyper::http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_static(path));
+        // Complete parts always make an address.
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        let own = request.headers_mut();
+        own.reserve(headers.len() + 4);
+        own.extend(
+            headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        own.insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
+        own.insert(TE, HeaderValue::from_static("trailers"));
+        own.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let time = deadline.saturating_duration_since(Instant::now());
+        own.insert(GRPC_TIMEOUT, grpc_timeout(time));
+        request
+    }
+
+    async fn exchange(&self, request: Request<()>, message: Bytes) -> Result<Bytes, Unanswered> {
+        // The second half keeps the call from being cancelled.
+        let (answer, _sent) = self.send(request, message).await?;
+        let response = answer.await.map_err(broken)?;
+        receive(response, self.max_message_bytes).await
+    }
+
+    async fn send(
+        &self,
+        request: Request<()>,
+        message: Bytes,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), Unanswered> {
+        let unsent = |cause: &dyn std::fmt::Display| {
+            Unanswered::Unsent(format!("{}: {cause}", status_name(Code::Unavailable)))
+        };
+        let (first, second) = chunks(message).map_err(Unanswered::Said)?;
+        let requests = self.connection.ready().await;
+        let mut requests = requests.map_err(|cause| unsent(&cause))?;
+        let (answer, mut body) = requests
+            .send_request(request, false)
+            .map_err(|error| unsent(&error))?;
+        body.send_data(first, second.is_none()).map_err(broken)?;
+        if let Some(second) = second {
+            body.send_data(second, true).map_err(broken)?;
+        }
+        Ok((answer, body))
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Unanswered {
+    /// The peer cannot have heard of the call.
+    Unsent(String),
+    Late,
+    /// The peer says so.
+    Said(Status),
+    /// Nobody knows what the peer has done.
+    Broken(Status),
+}
+
+/// HTTP/2 says of a refused stream that nothing was done for it.
+fn broken(error: h2::Error) -> Unanswered {
+    let is_refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
+    if is_refused {
+        return Unanswered::Unsent(format!("{}: {error}", status_name(Code::Unavailable)));
+    }
+    Unanswered::Broken(Status::unavailable(error.to_string()))
+}
+
+async fn receive(response: Response<RecvStream>, limit: usize) -> Result<Bytes, Unanswered> {
+    let (head, mut body) = response.into_parts();
+    if head.status != StatusCode::OK {
+        let text = format!("the peer answers HTTP {}", head.status);
+        return Err(Unanswered::Said(Status::unknown(text)));
+    }
+    // An error without a message has its status here.
+    if let Some(status) = Status::from_header_map(&head.headers) {
+        said(status)?;
+    }
+    let mut assembly = Assembly::new(limit);
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk.map_err(broken)?;
+        // What is left of a stream that is over needs no room.
+        let _ = body.flow_control().release_capacity(chunk.len());
+        assembly.push(chunk).map_err(Unanswered::Said)?;
+    }
+    let trailers = body.trailers().await.map_err(broken)?;
+    match trailers.as_ref().and_then(Status::from_header_map) {
+        Some(status) => said(status)?,
+        None => {
+            let text = "the answer has no grpc-status";
+            return Err(Unanswered::Said(Status::internal(text)));
+        }
+    }
+    assembly.finish().map_err(Unanswered::Said)
+}
+
+fn said(status: Status) -> Result<(), Unanswered> {
+    match status.code() {
+        Code::Ok => Ok(()),
+        _ => Err(Unanswered::Said(status)),
+    }
+}
+
+/// At most eight digits and a unit.
+fn grpc_timeout(time: Duration) -> HeaderValue {
+    const LIMIT: u128 = 100_000_000;
+    let (number, unit) = match (time.as_micros(), time.as_millis()) {
+        (micros, _) if micros < LIMIT => (micros, 'u'),
+        (_, millis) if millis < LIMIT => (millis, 'm'),
+        _ => (u128::from(time.as_secs()).min(LIMIT - 1), 'S'),
+    };
+    // Digits and a letter are a header's value.
+    HeaderValue::from_str(&format!("{number}{unit}"))
+        .unwrap_or_else(|_| HeaderValue::from_static("1S"))
 }
 
 /// `UNAVAILABLE: Connection refused (os error 111)`.
 fn describe(status: &Status) -> String {
-    let cause = innermost(status).unwrap_or_else(|| status.message().to_owned());
-    format!("{}: {cause}", status_name(status.code()))
+    format!("{}: {}", status_name(status.code()), status.message())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! no longer anybody's route.
 
 mod condition;
+mod connection;
 mod grpc;
 mod http;
 
