@@ -46,10 +46,12 @@ fn ten_times_too_many_calls_and_a_dead_peer_of_two() {
         server_properties: format!(
             "feature.single.adaptor=http\nfeature.batch.adaptor=mock\nhttp.adapter.url=http://{features}/\n"
         ),
+        has_usual_timeouts: true,
         ..Setting::default()
     };
     let guest = |_: &Path| Setting {
         server_properties: format!("serving.max.inflight={PLACES}\n"),
+        has_usual_timeouts: true,
         ..Setting::default()
     };
     let second_home = tempfile::tempdir().unwrap();

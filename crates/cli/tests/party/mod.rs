@@ -95,6 +95,8 @@ pub(crate) struct Setting {
     pub(crate) rows: Option<PathBuf>,
     /// Further lines of the server's properties; with a source of features, `rows` is not used.
     pub(crate) server_properties: String,
+    /// Time-outs as shipped, instead of those that a busy machine cannot reach.
+    pub(crate) has_usual_timeouts: bool,
     /// Further lines of the proxy's properties.
     pub(crate) proxy_properties: String,
 }
@@ -203,9 +205,11 @@ fn write_table(directory: &Path, routes: &Map<String, Value>) {
 
 fn write_server_properties(setting: &Setting, directory: &Path, way: &str) {
     let mut text = format!(
-        "listen.address=127.0.0.1\nport=0\nserver.port=-1\nmodel.cache.path=.\nbatch.inference.max=1000\n\
-         single.inference.rpc.timeout=30000\nbatch.inference.rpc.timeout=30000\n{way}"
+        "listen.address=127.0.0.1\nport=0\nserver.port=-1\nmodel.cache.path=.\nbatch.inference.max=1000\n{way}"
     );
+    if !setting.has_usual_timeouts {
+        text.push_str("single.inference.rpc.timeout=30000\nbatch.inference.rpc.timeout=30000\n");
+    }
     text.push_str(&setting.server_properties);
     let has_source = setting.server_properties.contains("feature.single.adaptor");
     if let Some(rows) = setting.rows.as_ref().filter(|_| !has_source) {
@@ -234,11 +238,15 @@ fn proxy_properties(setting: &Setting) -> String {
         }
         None => "useZkRouter=false\n".to_owned(),
     };
+    let timeouts = if setting.has_usual_timeouts {
+        ""
+    } else {
+        "proxy.grpc.inference.timeout=30000\nproxy.grpc.batch.inference.timeout=30000\nproxy.grpc.unaryCall.timeout=30000\n"
+    };
     format!(
         "coordinator={}\nserver.port=0\nproxy.grpc.intra.port=0\nproxy.grpc.inter.port=0\n\
          proxy.bind.http=127.0.0.1\nproxy.bind.intra=127.0.0.1\nproxy.bind.inter=127.0.0.1\n\
-         route.table=route_table.json\nproxy.grpc.inference.timeout=30000\nproxy.grpc.batch.inference.timeout=30000\n\
-         proxy.grpc.unaryCall.timeout=30000\n{registry}{}",
+         route.table=route_table.json\n{timeouts}{registry}{}",
         setting.party_id, setting.proxy_properties
     )
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{Link, NotAnswered, Peer};
 
-/// Calls in a row without an answer in time after which a peer counts as down.
+/// Calls in a row without an answer in time after which a peer counts as down. A connection that breaks or cannot be made is
+/// enough.
 const MISSED: u32 = 3;
 /// An answer that was waited for less than this may yet have come: a caller in a hurry says nothing about a peer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,7 +33,9 @@ impl Peer {
     pub(crate) fn note<T>(self: &Arc<Self>, outcome: &Result<T, NotAnswered>, waited: Duration) {
         let missed = &self.condition.missed;
         match outcome {
-            Err(NotAnswered::Unsent(_)) => missed.store(MISSED, Ordering::Relaxed),
+            Err(NotAnswered::Unsent(_) | NotAnswered::Lost(_)) => {
+                missed.store(MISSED, Ordering::Relaxed)
+            }
             Err(NotAnswered::Late) if waited >= PATIENCE => {
                 missed.fetch_add(1, Ordering::Relaxed);
             }

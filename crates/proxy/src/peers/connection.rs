@@ -26,6 +26,8 @@ const PONG_LIMIT: Duration = Duration::from_secs(5);
 /// What a peer may send before it is read: of one answer, of all.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
+/// An answer in a single frame is passed on without being put together first.
+const MAX_FRAME: u32 = 256 << 10;
 const MAX_HEADER_BYTES: u32 = 16 << 10;
 
 /// The way to one address.
@@ -113,6 +115,7 @@ async fn dial(mut dialer: Dialer, uri: Uri) -> Result<Line, Arc<str>> {
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME)
         .max_header_list_size(MAX_HEADER_BYTES)
         .handshake(stream.into_inner())
         .await

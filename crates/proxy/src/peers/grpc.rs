@@ -72,9 +72,8 @@ impl GrpcPeer {
             Err(Unanswered::Unsent(cause)) => Err(NotAnswered::Unsent(cause)),
             Err(Unanswered::Late) => Err(NotAnswered::Late),
             Err(Unanswered::Said(status)) if is_timeout(&status) => Err(NotAnswered::Late),
-            Err(Unanswered::Said(status) | Unanswered::Broken(status)) => {
-                Err(NotAnswered::Failed(describe(&status)))
-            }
+            Err(Unanswered::Said(status)) => Err(NotAnswered::Failed(describe(&status))),
+            Err(Unanswered::Lost(cause)) => Err(NotAnswered::Lost(cause)),
             Ok(answer) => Ok(answer),
         }
     }
@@ -161,17 +160,18 @@ enum Unanswered {
     Late,
     /// The peer says so.
     Said(Status),
-    /// Nobody knows what the peer has done.
-    Broken(Status),
+    /// The connection broke: nobody knows what the peer has done.
+    Lost(String),
 }
 
 /// HTTP/2 says of a refused stream that nothing was done for it.
 fn broken(error: h2::Error) -> Unanswered {
-    let is_refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
-    if is_refused {
-        return Unanswered::Unsent(format!("{}: {error}", status_name(Code::Unavailable)));
+    let text = format!("{}: {error}", status_name(Code::Unavailable));
+    match error.reason() {
+        Some(Reason::REFUSED_STREAM) if error.is_remote() => Unanswered::Unsent(text),
+        _ if error.is_reset() => Unanswered::Said(Status::unavailable(error.to_string())),
+        _ => Unanswered::Lost(text),
     }
-    Unanswered::Broken(Status::unavailable(error.to_string()))
 }
 
 async fn receive(response: Response<RecvStream>, limit: usize) -> Result<Bytes, Unanswered> {

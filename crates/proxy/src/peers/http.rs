@@ -90,7 +90,7 @@ fn not_answered(error: Error) -> NotAnswered {
     if error.is_connect() {
         NotAnswered::Unsent(causes(&error))
     } else {
-        NotAnswered::Failed(causes(&error))
+        NotAnswered::Lost(causes(&error))
     }
 }
 

@@ -61,7 +61,10 @@ pub(crate) enum NotAnswered {
     /// Its time was over. Nobody knows what it has done.
     #[error("no answer in time")]
     Late,
-    /// Nobody knows what it has done.
+    /// The connection broke. Nobody knows what it has done.
+    #[error("{0}")]
+    Lost(String),
+    /// It answered, but gave no answer to the call.
     #[error("{0}")]
     Failed(String),
 }

@@ -162,6 +162,21 @@ async fn only_a_refused_stream_was_certainly_not_worked_on() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_under_a_call_is_lost() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client_of(listener.local_addr().unwrap());
+    let breaking = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let asked = connection.accept().await;
+        drop(connection);
+        drop(asked);
+    };
+    let (answer, ()) = tokio::join!(call(&client), breaking);
+    assert!(matches!(answer, Err(NotAnswered::Lost(_))), "{answer:?}");
+}
+
+#[tokio::test]
 async fn what_a_peer_says_instead_of_an_answer() {
     let code = |code: &'static str| {
         move |respond: &mut Respond| {
