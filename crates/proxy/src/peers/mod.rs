@@ -95,7 +95,7 @@ pub(crate) struct Peer {
 /// The way a peer is spoken to.
 #[derive(Debug)]
 pub(crate) enum Link {
-    Grpc(GrpcPeer),
+    Grpc(Box<GrpcPeer>),
     Http(Box<HttpPeer>),
     /// In this process.
     OwnServer(Arc<dyn OwnServer>),
@@ -213,7 +213,11 @@ fn open(key: PeerKey, limits: PeerLimits) -> Result<Peer, String> {
                 None => Dialer::plain(),
                 Some(tls) => secured(tls, Protocol::Http2).map_err(|error| error.to_string())?,
             };
-            Link::Grpc(GrpcPeer::open(&address, dialer, limits.max_message_bytes)?)
+            Link::Grpc(Box::new(GrpcPeer::open(
+                &address,
+                dialer,
+                limits.max_message_bytes,
+            )?))
         }
         PeerKey::Http(target) => {
             let dialer = if target.uri.scheme_str() == Some("https") {
