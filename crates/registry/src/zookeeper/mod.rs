@@ -196,10 +196,9 @@ impl ZooKeeper {
         service: &str,
         patience: Duration,
     ) -> Option<Vec<String>> {
-        let client = self.link.client.lock().clone()?;
         let path = paths::providers(project, environment, service);
-        let listed = tokio::time::timeout(patience, client.list_children(&path)).await;
-        match listed.ok()? {
+        let listed = tokio::time::timeout(patience, self.list(&path)).await;
+        match listed.ok()?? {
             Ok(names) => Some(names.iter().filter_map(|name| leaf::decode(name)).collect()),
             Err(zookeeper_client::Error::NoNode) => Some(Vec::new()),
             Err(error) => {
@@ -207,6 +206,17 @@ impl ZooKeeper {
                 None
             }
         }
+    }
+
+    /// Waits for a session first: who asks right after a start shall not hear that nothing is there. `None` when this
+    /// registry is being closed.
+    async fn list(&self, path: &str) -> Option<Result<Vec<String>, zookeeper_client::Error>> {
+        self.states()
+            .wait_for(|state| state.is_connected)
+            .await
+            .ok()?;
+        let client = self.link.client.lock().clone()?;
+        Some(client.list_children(path).await)
     }
 
     pub(crate) async fn close(&self, patience: Duration) {

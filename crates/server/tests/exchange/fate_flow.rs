@@ -7,6 +7,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
 use base64::Engine as _;
+use fate_proto::common_service::HealthCheckRequest;
+use fate_proto::common_service::common_service_client::CommonServiceClient;
 use fate_proto::model::{PublishRequest, PublishResponse};
 use fate_testkit::ZooKeeper;
 use parking_lot::Mutex;
@@ -14,7 +16,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use crate::cluster::{Node, models, publish_request};
+use crate::cluster::{Node, channel, models, publish_request};
 use crate::example::{self, GUEST, VERSION};
 use crate::registered::Keys;
 
@@ -125,6 +127,26 @@ fn path_of(namespace: &str, version: &str) -> String {
     format!("/v1/model/transfer/{namespace}/{version}")
 }
 
+/// Waits until what the node knows by following the tree is this, as its health check words it.
+async fn flow_is(node: &Node, word: &str) {
+    let mut common = CommonServiceClient::new(channel(node.grpc()).await);
+    let reached = async {
+        loop {
+            let answer = common
+                .check_health_service(HealthCheckRequest::default())
+                .await;
+            let answer = String::from_utf8(answer.unwrap().into_inner().data.to_vec()).unwrap();
+            let mut words = answer.split('"');
+            if words.any(|text| text.starts_with("fateflow ") && text.contains(word)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let is_reached = tokio::time::timeout(Duration::from_secs(30), reached).await;
+    assert!(is_reached.is_ok(), "FATE-Flow never {word}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fate_flow_is_found_where_it_registers() {
     let Some(mut zookeeper) = ZooKeeper::start() else {
@@ -180,6 +202,7 @@ async fn fate_flow_is_found_where_it_registers() {
     leaves.clear().await;
 
     // FATE-Flow 1.4 has one address for all models.
+    flow_is(&node, "not found").await;
     leaves.add(&quoted(&flow.general_url(), "~")).await;
     let found = load(&node, request()).await;
     assert_eq!(found.status_code, 0, "{}", found.message);
@@ -197,6 +220,7 @@ async fn fate_flow_is_found_where_it_registers() {
     assert_eq!((flow.asked().len(), other.asked().len()), (0, 1));
 
     // While ZooKeeper is away the last known address serves.
+    flow_is(&node, "is found").await;
     zookeeper.kill();
     let found = load(&node, request()).await;
     assert_eq!(found.status_code, 0, "{}", found.message);
