@@ -201,7 +201,7 @@ impl Node {
 
     /// Samples counters and process figures; called once a second.
     pub(crate) fn sample(&self, timestamp_ms: i64) {
-        self.metrics.record(timestamp_ms, self.flow.rates());
+        self.metrics.record(timestamp_ms, self.flow.take_rates());
         self.process.record(timestamp_ms);
     }
 

@@ -289,7 +289,7 @@ impl Node {
             .map(|model| model.key.resource_name())
             .collect();
         self.flow.retain_models(|name| loaded.contains(name));
-        self.metrics.record(timestamp_ms, self.flow.rates());
+        self.metrics.record(timestamp_ms, self.flow.take_rates());
         self.process.record(timestamp_ms);
     }
 }

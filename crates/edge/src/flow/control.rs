@@ -57,11 +57,18 @@ pub struct FlowControl {
 struct Resource {
     name: Arc<str>,
     limit: Limit,
-    passed: Window,
-    blocked: Window,
-    succeeded: Window,
-    failed: Window,
+    /// What the limit looks at.
+    last_second: Window,
+    passed: Count,
+    blocked: Count,
+    succeeded: Count,
+    failed: Count,
 }
+
+/// Events since they were last taken. The samples of `queryMetrics` come from here and not from the window, which ends at
+/// a whole tenth of a second: of what it counted, every tenth would be in no sample.
+#[derive(Debug, Default)]
+struct Count(AtomicU64);
 
 /// A rate limit: the bits of an `f64`, `NaN` for none, and the lock under which it is checked and used.
 #[derive(Debug)]
@@ -70,7 +77,7 @@ struct Limit {
     turn: Mutex<()>,
 }
 
-/// Rates of one resource over the last second.
+/// What one resource has counted from one sample to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates {
     /// `I_…` an interface, `M_…` a model.
@@ -151,30 +158,27 @@ impl FlowControl {
     /// Counts finished work that succeeded.
     pub fn succeeded(&self, resource: &str, times: u32) {
         if times > 0 {
-            let now = self.clock.now_ms();
-            self.with(resource, |resource| resource.succeeded.add(now, times));
+            self.with(resource, |resource| resource.succeeded.add(times));
         }
     }
 
     /// Counts finished work that failed.
     pub fn failed(&self, resource: &str, times: u32) {
         if times > 0 {
-            let now = self.clock.now_ms();
-            self.with(resource, |resource| resource.failed.add(now, times));
+            self.with(resource, |resource| resource.failed.add(times));
         }
     }
 
     /// Counts calls that were refused before they could ask to pass.
     pub fn blocked(&self, resource: &str, times: u32) {
-        let now = self.clock.now_ms();
-        self.with(resource, |resource| resource.blocked.add(now, times));
+        self.with(resource, |resource| resource.blocked.add(times));
     }
 
-    /// The rates of every resource seen so far, in no order.
-    pub fn rates(&self) -> Vec<Rates> {
-        let now = self.clock.now_ms();
+    /// What every resource seen so far has counted since this was last asked, in no order. Asked once a second, these
+    /// are rates.
+    pub fn take_rates(&self) -> Vec<Rates> {
         let resources = self.resources.load();
-        resources.values().map(|r| r.rates(now)).collect()
+        resources.values().map(|one| one.take_rates()).collect()
     }
 
     /// Forgets the counters of models that are no longer loaded; limits stay.
@@ -223,36 +227,56 @@ impl Resource {
                 bits: AtomicU64::new(limit.to_bits()),
                 turn: Mutex::new(()),
             },
-            passed: Window::default(),
-            blocked: Window::default(),
-            succeeded: Window::default(),
-            failed: Window::default(),
+            last_second: Window::default(),
+            passed: Count::default(),
+            blocked: Count::default(),
+            succeeded: Count::default(),
+            failed: Count::default(),
         })
     }
 
     fn pass(&self, now_ms: u64, times: u32) -> bool {
-        let Some(limit) = self.limit.get() else {
-            self.passed.add(now_ms, times);
-            return true;
-        };
-        let _turn = self.limit.turn.lock();
-        let fits = self.passed.sum(now_ms) as f64 + f64::from(times) <= limit;
+        let fits = self.fits(now_ms, times);
         if fits {
-            self.passed.add(now_ms, times);
+            self.passed.add(times);
         } else {
-            self.blocked.add(now_ms, times);
+            self.blocked.add(times);
         }
         fits
     }
 
-    fn rates(&self, now_ms: u64) -> Rates {
+    /// Takes room in the last second, if there is as much.
+    fn fits(&self, now_ms: u64, times: u32) -> bool {
+        let Some(limit) = self.limit.get() else {
+            self.last_second.add(now_ms, times);
+            return true;
+        };
+        let _turn = self.limit.turn.lock();
+        let fits = self.last_second.sum(now_ms) as f64 + f64::from(times) <= limit;
+        if fits {
+            self.last_second.add(now_ms, times);
+        }
+        fits
+    }
+
+    fn take_rates(&self) -> Rates {
         Rates {
             resource: Arc::clone(&self.name),
-            passed: self.passed.sum(now_ms),
-            blocked: self.blocked.sum(now_ms),
-            succeeded: self.succeeded.sum(now_ms),
-            failed: self.failed.sum(now_ms),
+            passed: self.passed.take(),
+            blocked: self.blocked.take(),
+            succeeded: self.succeeded.take(),
+            failed: self.failed.take(),
         }
+    }
+}
+
+impl Count {
+    fn add(&self, times: u32) {
+        self.0.fetch_add(u64::from(times), Ordering::Relaxed);
+    }
+
+    fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -285,7 +309,28 @@ mod tests {
     fn no_rule_lets_everything_pass_and_counts() {
         let (control, _, _directory) = control();
         assert!((0..1000).all(|_| control.pass("I_singleInference", 1)));
-        assert_eq!(control.rates()[0].passed, 1000);
+        assert_eq!(control.take_rates()[0].passed, 1000);
+    }
+
+    #[test]
+    fn every_event_is_in_one_sample() {
+        let (control, now, _directory) = control();
+        let (mut passed, mut blocked) = (0, 0);
+        for ms in 0..10_000 {
+            now.store(ms, Ordering::Relaxed);
+            control.pass("I_x", 1);
+            control.blocked("I_x", 1);
+            if ms % 1000 == 8 {
+                let rates = control.take_rates().remove(0);
+                passed += rates.passed;
+                blocked += rates.blocked;
+            }
+        }
+        let rest = control.take_rates().remove(0);
+        assert_eq!(
+            (passed + rest.passed, blocked + rest.blocked),
+            (10_000, 10_000)
+        );
     }
 
     #[test]
@@ -301,8 +346,8 @@ mod tests {
         now.store(1000, Ordering::Relaxed);
         assert!(control.pass("I_x", 2));
         assert!(!control.pass("I_x", 1));
-        let rates = control.rates().remove(0);
-        assert_eq!((rates.passed, rates.blocked), (2, 2), "{rates:?}");
+        let rates = control.take_rates().remove(0);
+        assert_eq!((rates.passed, rates.blocked), (4, 3), "{rates:?}");
     }
 
     #[test]
@@ -374,7 +419,7 @@ mod tests {
         control.set_limit("M_ruled", 3.0).unwrap();
         control.retain_models(|name| name == "M_new");
         let mut names: Vec<_> = control
-            .rates()
+            .take_rates()
             .iter()
             .map(|r| r.resource.to_string())
             .collect();

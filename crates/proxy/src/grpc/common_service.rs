@@ -106,12 +106,16 @@ fn metrics(node: &Node, request: &QueryMetricRequest) -> Result<CommonResponse, 
     query_metrics(&node.metrics, request)
 }
 
+/// As the server's: weight −1 leaves the weight, the version is not looked at (contract 03 §2.6).
 fn update_service(node: &Node, request: &UpdateServiceRequest) -> Result<CommonResponse, Fault> {
     let Some(registry) = &node.registry else {
         return Err(system("there is no service registry: useZkRouter=false"));
     };
     let mode = Some(request.router_mode.as_str()).filter(|mode| !mode.trim().is_empty());
-    let weight = Some(request.weight).filter(|weight| *weight >= 0);
+    let weight = Some(request.weight).filter(|weight| *weight != -1);
+    if weight.is_some_and(|weight| weight < 0) {
+        return Err(system(&format!("weight {} is negative", request.weight)));
+    }
     match registry.update_service(&request.url, mode, weight) {
         Ok(Update::Replaced(_)) => Ok(with_message("success")),
         Ok(Update::NoChange) => Ok(with_message("no change")),

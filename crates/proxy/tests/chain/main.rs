@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
+mod administration;
 mod asking;
 mod certificates;
 mod dead_peers;

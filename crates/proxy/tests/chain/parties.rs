@@ -12,6 +12,7 @@ use fate_proto::router::RouterOperatetRequest;
 use fate_proto::router::router_table_service_client::RouterTableServiceClient;
 use fate_proxy::{Proxy, RunningProxy};
 use fate_server::{Embedding, RunningServer, Server};
+use fate_testkit::ZooKeeper;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -92,6 +93,49 @@ async fn start_host(
         ];
     }
     let proxy = start_proxy(&folder, party_id, &table, &properties).await;
+    Party {
+        server,
+        proxy,
+        folder,
+    }
+}
+
+/// Properties besides those that every party of the tests has.
+#[derive(Default)]
+pub(crate) struct More<'a> {
+    pub(crate) server: &'a [(&'a str, &'a str)],
+    pub(crate) proxy: &'a [(&'a str, &'a str)],
+}
+
+/// A party whose server and proxy know each other from ZooKeeper only.
+pub(crate) async fn start_party(
+    party_id: &str,
+    zookeeper: &ZooKeeper,
+    rows: Option<Arc<dyn FeatureSource>>,
+    routes: &Value,
+    more: &More<'_>,
+) -> Party {
+    let folder = tempfile::tempdir().unwrap();
+    let files = folder.path().to_str().unwrap().to_owned();
+    let servers = zookeeper.address();
+    let mut properties = vec![
+        ("zk.url", servers.as_str()),
+        ("register.ip", "127.0.0.1"),
+        ("registry.cache.path", &files),
+    ];
+    properties.extend_from_slice(more.server);
+    let server = start_server(&folder, &properties, rows).await;
+    let properties = [
+        ("useZkRouter", "true"),
+        ("zk.url", servers.as_str()),
+        ("register.ip", "127.0.0.1"),
+    ];
+    let properties: Vec<(&str, String)> = properties
+        .iter()
+        .chain(more.proxy)
+        .map(|(key, value)| (*key, (*value).to_owned()))
+        .collect();
+    let proxy = start_proxy(&folder, party_id, routes, &properties).await;
     Party {
         server,
         proxy,

@@ -8,41 +8,12 @@ use std::time::Duration;
 use fate_features::FeatureSource;
 use fate_registry::{ZooKeeperSettings, tree};
 use fate_testkit::ZooKeeper;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::asking::post;
 use crate::golden::{assert_scores, sets};
 use crate::lone_proxy::until;
-use crate::parties::{HostRows, Parties, Party, address, start_proxy, start_server};
-
-/// A party whose server and proxy know each other from ZooKeeper only.
-async fn start_party(
-    party_id: &str,
-    zookeeper: &ZooKeeper,
-    rows: Option<Arc<dyn FeatureSource>>,
-    routes: &Value,
-) -> Party {
-    let folder = tempfile::tempdir().unwrap();
-    let files = folder.path().to_str().unwrap().to_owned();
-    let (servers, ip) = (zookeeper.address(), "127.0.0.1");
-    let properties = [
-        ("zk.url", servers.as_str()),
-        ("register.ip", ip),
-        ("registry.cache.path", &files),
-    ];
-    let server = start_server(&folder, &properties, rows).await;
-    let properties = [
-        ("useZkRouter", "true".to_owned()),
-        ("zk.url", servers.clone()),
-        ("register.ip", ip.to_owned()),
-    ];
-    let proxy = start_proxy(&folder, party_id, routes, &properties).await;
-    Party {
-        server,
-        proxy,
-        folder,
-    }
-}
+use crate::parties::{HostRows, More, Parties, address, start_party};
 
 /// `project/environment/service` of what a process has registered at these ports.
 async fn registered(zookeeper: &ZooKeeper, ports: &[u16]) -> Vec<String> {
@@ -65,9 +36,9 @@ async fn servers_and_proxies_find_each_other_in_zookeeper() {
     };
     let sets = sets(&["lr_plain"]);
     let rows: Arc<dyn FeatureSource> = Arc::new(HostRows::of(&sets).remove("10000").unwrap());
-    let host = start_party("10000", &of_host, Some(rows), &json!({})).await;
+    let host = start_party("10000", &of_host, Some(rows), &json!({}), &More::default()).await;
     let routes = json!({"10000": {"default": [address(host.proxy.inter_addr)]}});
-    let guest = start_party("9999", &of_guest, None, &routes).await;
+    let guest = start_party("9999", &of_guest, None, &routes, &More::default()).await;
     let http = guest.proxy.http_addr.unwrap();
     let not_bound = r#"{"head":{"serviceId":"nobody"},"body":{}}"#;
     let answer = post(http, "/federation/v1/inference", not_bound).await;

@@ -13,29 +13,50 @@ use fate_edge::managed::ManagedEntry;
 use fate_inference::Semantics;
 use fate_proto::common_service::UpdateServiceRequest;
 use fate_proto::model::{FetchModelRequest, UnbindRequest};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::{Edge, receive};
 use crate::answers;
 use crate::node::Node;
 use crate::peer;
 
-/// Parameters of all calls; a call looks at its own.
+/// Parameters of all calls; a call looks at its own. Java takes numbers in quotes as well, and the admin pages send them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Parameters {
     host: Option<String>,
+    #[serde(deserialize_with = "integer")]
     port: Option<i32>,
     table_name: Option<String>,
     namespace: Option<String>,
     service_ids: Option<Vec<String>>,
     target_host: Option<String>,
+    #[serde(deserialize_with = "integer")]
     target_port: Option<i32>,
     url: Option<String>,
     router_mode: Option<String>,
+    #[serde(deserialize_with = "integer")]
     weight: Option<i32>,
+    #[serde(deserialize_with = "integer")]
     version: Option<i64>,
     semantics: Option<String>,
+}
+
+fn integer<'de, D: Deserializer<'de>, T: TryFrom<i64>>(from: D) -> Result<Option<T>, D::Error> {
+    let read = match Value::deserialize(from)? {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.trim().is_empty() => return Ok(None),
+        Value::String(text) => text.trim().parse::<i64>().ok(),
+        Value::Number(number) => number.as_i64(),
+        _ => None,
+    };
+    match read.and_then(|number| T::try_from(number).ok()) {
+        Some(number) => Ok(Some(number)),
+        None => Err(serde::de::Error::custom(
+            "a number of another kind is expected",
+        )),
+    }
 }
 
 /// What a called server answered.
@@ -172,7 +193,9 @@ impl Call {
             Ok(received) => received,
             Err(fault) => return self.error(StatusCode::BAD_REQUEST, &fault.message),
         };
-        let parameters = match serde_json::from_slice(&received.bytes) {
+        let object = serde_json::from_slice::<Map<String, Value>>(&received.bytes);
+        let parameters = object.and_then(|object| Parameters::deserialize(Value::Object(object)));
+        let parameters = match parameters {
             Ok(parameters) => parameters,
             Err(error) => return self.error(StatusCode::BAD_REQUEST, &error.to_string()),
         };

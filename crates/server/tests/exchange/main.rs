@@ -7,6 +7,7 @@ mod alone;
 mod callers;
 mod cluster;
 mod compact;
+mod controllers;
 mod edges;
 mod example;
 mod explain;

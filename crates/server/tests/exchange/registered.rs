@@ -14,9 +14,9 @@ use fate_testkit::ZooKeeper;
 use crate::cluster::{HOST_DATA, Node, channel, models};
 use crate::example::{GUEST, HOST, VERSION};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn tree_of(zookeeper: &ZooKeeper) -> Tree {
+pub(crate) async fn tree_of(zookeeper: &ZooKeeper) -> Tree {
     let settings = ZooKeeperSettings::new(zookeeper.address().parse().unwrap(), "client");
     tree::read(&settings).await.unwrap()
 }
