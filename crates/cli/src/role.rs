@@ -44,6 +44,7 @@ pub(crate) fn say_checked(config: &Path, notes: &[Note]) -> Result<Exit, Failure
 pub(crate) async fn serve<R: Running, E: std::error::Error + Send + Sync + 'static>(
     start: impl Future<Output = Result<R, E>>,
 ) -> Result<Exit, Failure> {
+    fate_edge::process::allow_open_files();
     // Before the start, so that a signal during a long restore is not lost.
     let mut signals = Signals::install().context("cannot receive signals")?;
     let started = tokio::select! {

@@ -102,6 +102,41 @@ fn a_proxy_s_routes_keys_and_certificates() {
 }
 
 #[test]
+fn a_table_of_dead_addresses_and_this_proxy_s_own() {
+    let folder = tempfile::tempdir().unwrap();
+    // Documentation addresses answer nobody: one after the other would take minutes.
+    let dead: Vec<String> = (1..=64)
+        .map(|last| format!(r#"{{"ip":"192.0.2.{last}","port":8869}}"#))
+        .collect();
+    let table = format!(
+        r#"{{"route_table":{{"1":{{"default":[{}]}},"2":{{"default":[{{"ip":"127.0.0.1","port":8869}}]}}}},"permission":{{}}}}"#,
+        dead.join(",")
+    );
+    std::fs::write(folder.path().join("table.json"), table).unwrap();
+    let keys = r#"{"self_party_id":"7","request_expire_seconds":8,"access_keys":[]}"#;
+    std::fs::write(folder.path().join("keys.json"), keys).unwrap();
+    let lines = [
+        "useZkRouter=false".to_owned(),
+        format!("proxy.state.path={}", folder.path().display()),
+        format!("route.table={}", folder.path().join("table.json").display()),
+        "auth.open=true".to_owned(),
+        format!("auth.file={}", folder.path().join("keys.json").display()),
+    ];
+    let config = written(folder.path(), "application.properties", &lines);
+    let started = std::time::Instant::now();
+    let (code, lines) = lines_of(&["doctor", "--proxy-config", &config]);
+    assert!(started.elapsed() < std::time::Duration::from_secs(60));
+    assert_eq!(code, Some(1), "{lines:?}");
+    let is_own = |line: &&String| line.contains("leads back to this proxy");
+    assert!(lines.iter().any(|line| is_own(&line)), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("FAIL keys: ") && line.contains("no key"))
+    );
+}
+
+#[test]
 fn what_cannot_be_read_is_wrong_usage() {
     assert_eq!(lines_of(&["doctor"]).0, Some(2));
     assert_eq!(lines_of(&["doctor", "--config", "/nowhere/x"]).0, Some(2));

@@ -16,6 +16,9 @@ pub struct Members<'a> {
     has_repeated_names: bool,
 }
 
+/// More members than any request has: each takes many times the memory of the few characters that it may be written in.
+const MAX_MEMBERS: usize = 1 << 18;
+
 impl<'a> Members<'a> {
     /// The members of `text`, which must be one JSON object and nothing else.
     ///
@@ -112,6 +115,10 @@ impl<'de> Visitor<'de> for MembersVisitor {
                 }
                 known
             };
+            if place.is_none() && list.len() == MAX_MEMBERS {
+                let text = format!("an object of more than {MAX_MEMBERS} members");
+                return Err(serde::de::Error::custom(text));
+            }
             match place.and_then(|place| list.get_mut(place)) {
                 Some(member) => {
                     member.1 = value;
@@ -206,6 +213,17 @@ mod tests {
         assert_eq!(members.iter().count(), 100);
         assert_eq!(members.get("m7").unwrap().get(), "107");
         assert_eq!(members.get("m99").unwrap().get(), "199");
+    }
+
+    #[test]
+    fn members_are_bounded() {
+        let of = |count: usize| {
+            let members: Vec<String> = (0..count).map(|name| format!("\"{name:x}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(Members::whole(&of(MAX_MEMBERS)).is_ok());
+        let refused = Members::whole(&of(MAX_MEMBERS + 1)).unwrap_err();
+        assert!(refused.to_string().contains("more than"), "{refused}");
     }
 
     #[test]

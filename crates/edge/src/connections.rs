@@ -2,20 +2,23 @@
 //! says nothing does not keep its place.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::stream;
+use http::Extensions;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 use crate::stream::Stream;
+use crate::taken::{Prompt, Untaken, Watch};
 use crate::tls::ServerTls;
 
 /// Connections that one listener holds at the same time; one more is closed at once.
@@ -181,8 +184,23 @@ fn is_the_peer_s(error: &io::Error) -> bool {
 pub struct Connection {
     first: [u8; PREFACE_BYTES],
     taken: usize,
-    stream: Stream,
+    stream: Prompt<Stream>,
+    answers: Watch,
     _place: Place,
+}
+
+/// Whose request it is; an extension of every request.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    address: Option<SocketAddr>,
+    pub(crate) untaken: Untaken,
+}
+
+impl Origin {
+    /// The address behind a request.
+    pub fn address(request: &Extensions) -> Option<IpAddr> {
+        request.get::<Self>()?.address.map(|address| address.ip())
+    }
 }
 
 impl Connection {
@@ -206,7 +224,8 @@ impl Connection {
             Ok(Self {
                 first,
                 taken: 0,
-                stream,
+                stream: Prompt::new(stream),
+                answers: Watch::new(),
                 _place: place,
             })
         };
@@ -222,6 +241,9 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.answers.poll_stalled(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         let waiting = &this.first[this.taken..];
         if waiting.is_empty() {
             return Pin::new(&mut this.stream).poll_read(context, buffer);
@@ -265,10 +287,13 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Origin;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.tcp().connect_info()
+    fn connect_info(&self) -> Origin {
+        Origin {
+            address: self.stream.get_ref().tcp().peer_addr().ok(),
+            untaken: self.answers.untaken().clone(),
+        }
     }
 }
 

@@ -20,8 +20,9 @@ use crate::intake::ByteBudget;
 use crate::metered::MeterLayer;
 use crate::tls::ServerTls;
 
-/// Streams of one connection. What all of them hold is bounded by the budget of bytes, see `metered`.
-const MAX_CONCURRENT_STREAMS: u32 = 64;
+/// Streams of one connection: as many as a proxy has calls to one peer, else they would wait in line unseen. What all of
+/// them hold is bounded by the budget of bytes, see `metered`.
+const MAX_CONCURRENT_STREAMS: u32 = 256;
 /// Health and reflection take names, not data.
 const MAX_NAME_BYTES: usize = 16 << 10;
 

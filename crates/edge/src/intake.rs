@@ -25,14 +25,26 @@ pub struct ByteBudget {
     limit: usize,
     held: AtomicUsize,
     refused: Counter,
+    /// The budget that this one is a part of.
+    whole: Option<Arc<ByteBudget>>,
 }
 
 impl ByteBudget {
     pub fn new(limit: usize) -> Arc<Self> {
+        Self::of(limit, None)
+    }
+
+    /// At most so many of this budget's bytes, for those who must not get all of them.
+    pub fn part(self: &Arc<Self>, limit: usize) -> Arc<Self> {
+        Self::of(limit, Some(Arc::clone(self)))
+    }
+
+    fn of(limit: usize, whole: Option<Arc<Self>>) -> Arc<Self> {
         Arc::new(Self {
             limit,
             held: AtomicUsize::new(0),
             refused: Counter::default(),
+            whole,
         })
     }
 
@@ -49,7 +61,7 @@ impl ByteBudget {
         self.held.load(Ordering::SeqCst)
     }
 
-    /// Times that there was no room.
+    /// Times that there was no room, in this budget or a part of it.
     pub fn refused(&self) -> u64 {
         self.refused.get()
     }
@@ -60,9 +72,28 @@ impl ByteBudget {
             .held
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, sum);
         if taken.is_err() {
-            self.refused.add(1);
+            self.count_refusal();
+            return false;
         }
-        taken.is_ok()
+        let is_in_whole = self.whole.as_ref().is_none_or(|whole| whole.take(bytes));
+        if !is_in_whole {
+            self.held.fetch_sub(bytes, Ordering::SeqCst);
+        }
+        is_in_whole
+    }
+
+    fn count_refusal(&self) {
+        self.refused.add(1);
+        if let Some(whole) = &self.whole {
+            whole.count_refusal();
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::SeqCst);
+        if let Some(whole) = &self.whole {
+            whole.give_back(bytes);
+        }
     }
 }
 
@@ -85,7 +116,7 @@ impl Share {
 
     pub fn give_back(&self) {
         let bytes = self.bytes.swap(0, Ordering::SeqCst);
-        self.budget.held.fetch_sub(bytes, Ordering::SeqCst);
+        self.budget.give_back(bytes);
     }
 }
 
@@ -145,6 +176,18 @@ mod tests {
         assert!(!budget.share().take(1));
         second.give_back();
         assert!(budget.share().take(100));
+    }
+
+    #[test]
+    fn a_part_takes_from_the_whole_and_never_all_of_it() {
+        let whole = ByteBudget::new(100);
+        let part = whole.part(60);
+        let (strangers, own) = (part.share(), whole.share());
+        assert!(strangers.take(50) && !strangers.take(11));
+        assert!(own.take(45) && !strangers.take(6) && whole.held() == 95);
+        assert_eq!((part.held(), whole.refused()), (50, 2));
+        drop(strangers);
+        assert_eq!((part.held(), whole.held()), (0, 45));
     }
 
     #[tokio::test(start_paused = true)]

@@ -37,4 +37,5 @@ pub mod process;
 pub mod prometheus;
 pub mod small_file;
 pub mod stream;
+mod taken;
 pub mod tls;

@@ -10,17 +10,20 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::Request;
+use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::connections::Origin;
 use crate::intake::{ByteBudget, Pace, Share};
 
 /// Reflection is a conversation: its body ends when the client leaves. Its messages are bounded by a limit of their own.
 const CONVERSATIONS: &str = "/grpc.reflection.";
+/// Its answer goes on until the client leaves.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// Puts [`Metered`] around the services.
 #[derive(Debug, Clone)]
@@ -48,7 +51,7 @@ pub(crate) struct Metered<S> {
 
 impl<S> Service<Request<Body>> for Metered<S>
 where
-    S: Service<Request<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -63,14 +66,21 @@ where
         if request.uri().path().starts_with(CONVERSATIONS) {
             return Box::pin(self.inner.call(request));
         }
+        let origin = request.extensions().get::<Origin>();
+        let untaken = origin
+            .filter(|_| request.uri().path() != WATCH)
+            .map(|origin| origin.untaken.clone());
         let share = Arc::new(self.budget.share());
         let metered = request.map(|body| Body::new(MeteredBody::new(body, Arc::clone(&share))));
         let answer = self.inner.call(metered);
         Box::pin(async move {
-            let answer = answer.await;
+            let answer = answer.await?;
             // Not earlier: the message lives as long as its call.
             drop(share);
-            answer
+            Ok(match untaken {
+                Some(untaken) => answer.map(|body| Body::new(untaken.begin(body))),
+                None => answer,
+            })
         })
     }
 }
@@ -191,15 +201,16 @@ mod tests {
                 let mut body = request.into_body();
                 assert!(body.frame().await.unwrap().is_ok());
                 drop(body);
-                Ok::<bool, Status>(seen.share().take(1))
+                assert!(!seen.share().take(1), "the body is gone, the call is not");
+                Ok::<_, Status>(Response::new(Body::default()))
             }
         });
         let layer = MeterLayer {
             budget: Arc::clone(&budget),
         };
         let mut metered = layer.layer(service);
-        let has_room = metered.call(Request::new(unfinished(&[b"12345"]))).await;
-        assert!(!has_room.unwrap(), "the body is gone, the call is not");
+        let answered = metered.call(Request::new(unfinished(&[b"12345"]))).await;
+        answered.unwrap();
         assert!(budget.share().take(5));
     }
 }

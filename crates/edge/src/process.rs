@@ -3,8 +3,29 @@
 use std::collections::VecDeque;
 use std::fs;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parking_lot::Mutex;
 use serde::Serialize;
+
+/// Files and connections that the ports and peers of all roles may need at the same time.
+const OPEN_FILES: u64 = 65_536;
+
+/// Raises the limit of open files as far as the system lets this process: the usual soft limit of 1024 is less than the
+/// connections of one port, and whoever opens that many would keep files and peers from being opened as well.
+pub fn allow_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = hard.min(OPEN_FILES);
+        if soft < wanted {
+            setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
+        }
+        Ok(soft.max(wanted))
+    });
+    match raised {
+        Ok(files) if files >= OPEN_FILES => {}
+        Ok(files) => tracing::info!(files, "the limit of open files is low (ulimit -n)"),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+}
 
 /// Samples kept, one a second.
 const SAMPLES: usize = 10;

@@ -2,24 +2,30 @@
 //! is started, registered or changed.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use fate_edge::doctor::{Finding, Verdict, certificate, clock, configuration, disk};
 use fate_edge::health_check::{Record, Status};
+use fate_edge::small_file;
 use fate_registry::ZooKeeperSettings;
 use fate_registry::tree;
+use futures::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use crate::auth::Keys;
 use crate::config::Config;
 use crate::health_check::route_records;
+use crate::lenient_json;
 use crate::route_table::{OwnAddresses, Route, RouteTable, Target};
+use crate::watched_file;
 
 /// For reading the registry.
 const REGISTRY_PATIENCE: Duration = Duration::from_secs(10);
 /// Routes that are tried.
 const MAX_ROUTES: usize = 200;
+const ROUTES_AT_ONCE: usize = 16;
 
 /// Looks at everything, one line for each thing.
 pub async fn examine(config: &Config) -> Vec<Finding> {
@@ -91,29 +97,43 @@ async fn look_at_table(config: &Config) -> Vec<Finding> {
             format!("{}: {cause}", path.display()),
         )]
     };
-    let content = match std::fs::read(path) {
+    let content = match watched_file::read(path, lenient_json::MAX_BYTES) {
         Ok(content) => content,
         Err(error) => return fail(error.to_string()),
     };
-    let table = match RouteTable::parse(&content, &OwnAddresses::new(std::iter::empty())) {
+    let ports = [config.inter, config.intra].into_iter().chain(config.http);
+    let own = OwnAddresses::new(ports.map(SocketAddr::from));
+    let table = match RouteTable::parse(&content, &own) {
         Ok(table) => table,
         Err(error) => return fail(error.to_string()),
     };
     let routes: BTreeMap<&str, &Route> = table
         .all_routes()
         .map(|route| (route.shown.as_str(), route))
-        .take(MAX_ROUTES)
         .collect();
     let text = format!("{} is in order, {} addresses", path.display(), routes.len());
     let mut findings = vec![Finding::new(Verdict::Ok, what, text)];
     let warnings = table.warnings().iter();
     findings.extend(warnings.map(|text| Finding::new(Verdict::Warn, what, text.to_string())));
-    for route in routes.values() {
-        findings.extend(route_records(route).await.into_iter().map(finding));
-        findings.extend(look_at_files(route));
-        if let Target::Http(target) = &route.target {
-            findings.extend(clock(&target.uri.to_string()).await);
-        }
+    let tried = stream::iter(routes.values().take(MAX_ROUTES)).map(|route| look_at_route(route));
+    let tried: Vec<Vec<Finding>> = tried.buffered(ROUTES_AT_ONCE).collect().await;
+    findings.extend(tried.into_iter().flatten());
+    if routes.len() > MAX_ROUTES {
+        let text = format!(
+            "{} more addresses were not tried",
+            routes.len() - MAX_ROUTES
+        );
+        findings.push(Finding::new(Verdict::Warn, what, text));
+    }
+    findings
+}
+
+async fn look_at_route(route: &Route) -> Vec<Finding> {
+    let records = route_records(route).await;
+    let mut findings: Vec<Finding> = records.into_iter().map(finding).collect();
+    findings.extend(look_at_files(route));
+    if let Target::Http(target) = &route.target {
+        findings.extend(clock(&target.uri.to_string()).await);
     }
     findings
 }
@@ -146,9 +166,17 @@ fn look_at_files(route: &Route) -> Vec<Finding> {
 
 fn look_at_keys(path: &Path) -> Finding {
     let what = "keys";
-    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let read = small_file::read(path).map_err(|error| error.to_string());
     let keys = read.and_then(|content| Keys::parse(&content).map_err(|error| error.to_string()));
     match keys {
+        Ok(keys) if keys.own().is_none() => {
+            let text = format!(
+                "{}: party {} has no key in it; its packets cannot be signed",
+                path.display(),
+                keys.self_party_id
+            );
+            Finding::new(Verdict::Fail, what, text)
+        }
         Ok(keys) => {
             let text = format!(
                 "{} is in order, for party {}",

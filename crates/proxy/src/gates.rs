@@ -7,14 +7,21 @@ use fate_edge::admission::Gate;
 
 /// Calls about the proxy itself at the same time.
 const MANAGEMENT_CALLS: usize = 64;
+/// Each opens connections of its own.
+const HEALTH_CHECKS: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Gates {
     pub(crate) inference: Arc<Gate>,
     pub(crate) batch: Arc<Gate>,
+    /// Packets of this party's servers.
     pub(crate) unary: Arc<Gate>,
+    /// Packets of other parties: they must not take the places of this party's own.
+    pub(crate) from_others: Arc<Gate>,
     /// Questions about the proxy, changes of routes.
     pub(crate) management: Arc<Gate>,
+    /// Of those, the ones that try all routes.
+    pub(crate) health_checks: Arc<Gate>,
     /// Packets of the server in this process. Never closed: the server drains after the ports, and needs it until then.
     pub(crate) own_server: Arc<Gate>,
 }
@@ -26,7 +33,9 @@ impl Gates {
             inference: Gate::new(max_in_flight),
             batch: Gate::new(max_in_flight),
             unary: Gate::new(max_in_flight),
+            from_others: Gate::new(max_in_flight),
             management: Gate::new(MANAGEMENT_CALLS),
+            health_checks: Gate::new(HEALTH_CHECKS),
             own_server: Gate::new(max_in_flight),
         }
     }
@@ -46,11 +55,12 @@ impl Gates {
     }
 
     /// The same by gate.
-    pub(crate) fn in_flight_by_gate(&self) -> [(&'static str, usize); 4] {
+    pub(crate) fn in_flight_by_gate(&self) -> [(&'static str, usize); 5] {
         [
             ("inference", self.inference.in_flight()),
             ("batch", self.batch.in_flight()),
             ("unary", self.unary.in_flight()),
+            ("unary_from_others", self.from_others.in_flight()),
             ("management", self.management.in_flight()),
         ]
     }
@@ -65,7 +75,13 @@ impl Gates {
     }
 
     /// Those of the ports.
-    fn all(&self) -> [&Arc<Gate>; 4] {
-        [&self.inference, &self.batch, &self.unary, &self.management]
+    fn all(&self) -> [&Arc<Gate>; 5] {
+        [
+            &self.inference,
+            &self.batch,
+            &self.unary,
+            &self.from_others,
+            &self.management,
+        ]
     }
 }

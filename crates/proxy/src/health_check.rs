@@ -15,8 +15,9 @@ use crate::route_table::{Route, Target, TlsSettings};
 const AT_ONCE: usize = 32;
 /// Addresses that are tried at all.
 const MAX_ADDRESSES: usize = 1000;
-/// For one address; all of them together take no longer than a few times this.
+/// For one address, and for all of them together.
 const PATIENCE: Duration = Duration::from_secs(2);
+const WHOLE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at everything.
 pub(crate) async fn check(node: &Node) -> Report {
@@ -27,11 +28,17 @@ pub(crate) async fn check(node: &Node) -> Report {
         .iter()
         .flat_map(|table| table.all_routes())
         .map(|route| (shown(route), route.clone()))
-        .take(MAX_ADDRESSES)
         .collect();
-    let tried = stream::iter(routes.values()).map(route_records);
-    let tried: Vec<Vec<Record>> = tried.buffered(AT_ONCE).collect().await;
+    let tried = stream::iter(routes.values().take(MAX_ADDRESSES)).map(route_records);
+    let tried = tried.buffered(AT_ONCE);
+    let tried = tried.take_until(tokio::time::sleep(WHOLE_PATIENCE));
+    let tried: Vec<Vec<Record>> = tried.collect().await;
+    let untried = routes.len() - tried.len();
     records.extend(tried.into_iter().flatten());
+    if untried > 0 {
+        let msg = format!("{untried} more addresses were not tried");
+        records.push(record("check router", msg, Status::Warn));
+    }
     records.extend(memory());
     Report { records }
 }

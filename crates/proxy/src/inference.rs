@@ -105,7 +105,10 @@ impl Node {
             .await?;
         InferenceMessage::decode(answer)
             .map(|answer| answer.body)
-            .map_err(|error| net(format!("remote rpc exception: the answer is none: {error}")))
+            .map_err(|error| {
+                tracing::warn!(%error, "what a server answered is no answer");
+                Fault::new(ReturnCode::NET, "remote rpc exception")
+            })
     }
 
     /// A request that came over gRPC passes as it is. Failures are answers, as a server would give them.
@@ -204,14 +207,19 @@ impl Node {
         call: &CallContext,
         deadline: tokio::time::Instant,
     ) -> Result<Result<Bytes, Fault>, NotSent> {
-        let (peer, _place) = self.peer(route, which.name().service).await?;
-        let fault = |cause: &str| net(format!("remote rpc exception: {cause} ({})", route.shown));
+        // Java's text; the cause is in the log.
+        let fault = Fault::new(ReturnCode::NET, "remote rpc exception");
+        let (peer, _place) = self.peer(route, which.name().service, &fault).await?;
         let sent = Instant::now();
         let answer = match &peer.link {
             Link::Grpc(peer) => peer.unary(which.path(), message, call, deadline).await,
             Link::OwnServer(server) => in_time(deadline, ask_own(&**server, which, message)).await,
             Link::Http(_) => {
-                return Err(NotSent(fault("servers are asked over gRPC, not by url")));
+                tracing::warn!(
+                    peer = route.shown,
+                    "servers are asked over gRPC, not by url"
+                );
+                return Err(NotSent(fault));
             }
         };
         peer.note(&answer, sent.elapsed());
@@ -219,11 +227,11 @@ impl Node {
             Ok(answer) => Ok(Ok(answer)),
             Err(NotAnswered::Unsent(cause)) => {
                 tracing::warn!(peer = route.shown, cause, "a server was not reached");
-                Err(NotSent(fault(&cause)))
+                Err(NotSent(fault))
             }
             Err(cause) => {
                 tracing::warn!(peer = route.shown, %cause, "a server has not answered");
-                Ok(Err(fault(&cause.to_string())))
+                Ok(Err(fault))
             }
         }
     }
@@ -256,10 +264,6 @@ async fn ask_own(server: &dyn OwnServer, which: InferenceCall, message: Bytes) -
         ..InferenceMessage::default()
     };
     answer.encode_to_vec().into()
-}
-
-fn net(text: String) -> Fault {
-    Fault::new(ReturnCode::NET, text)
 }
 
 /// A text member; empty when it is none.

@@ -217,6 +217,7 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
         http_connect: config.timeouts.http_route_connect,
         http_answer: config.timeouts.http_route_answer,
     };
+    let held_bytes = ByteBudget::new(config.max_body_bytes);
     let mut forwarder = Forwarder::new(&config, Arc::clone(&table), registry.clone());
     let mut peers = Peers::new(limits);
     if let Some(server) = embedding.own_server {
@@ -234,11 +235,17 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
         telemetry: Telemetry::default(),
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
-        held_bytes: ByteBudget::new(config.max_body_bytes),
+        strangers_bytes: held_bytes.part(strangers_part(&config)),
+        held_bytes,
         log_levels: embedding.log_levels,
         case_ids: CaseIds::default(),
         config,
     }
+}
+
+/// Half of the bytes, but room for one message in any case.
+fn strangers_part(config: &Config) -> usize {
+    (config.max_body_bytes / 2).max(config.max_message_bytes)
 }
 
 async fn serve(

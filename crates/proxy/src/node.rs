@@ -42,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) gates: Gates,
     /// What unanswered requests hold, of `proxy.max.body.bytes`.
     pub(crate) held_bytes: Arc<ByteBudget>,
+    /// The part of them that requests of other parties may hold.
+    pub(crate) strangers_bytes: Arc<ByteBudget>,
     pub(crate) log_levels: Option<LogLevels>,
     pub(crate) case_ids: CaseIds,
 }
@@ -89,7 +91,8 @@ impl Node {
         }
     }
 
-    /// The peer behind a route, and the right to call it once.
+    /// The peer behind a route, and the right to call it once. `unreachable` is what the caller is told of a peer that
+    /// cannot be reached.
     ///
     /// # Errors
     /// It cannot be dialled, or as many calls as allowed are on their way to it.
@@ -97,12 +100,12 @@ impl Node {
         &self,
         route: &Route,
         service: &str,
+        unreachable: &Fault,
     ) -> Result<(Arc<Peer>, Permit), NotSent> {
         // The cause may name files of this proxy: it stays in the log.
         let unusable = |cause: &str| {
             tracing::warn!(route = route.shown, cause, "a route cannot be used");
-            let text = format!("the route to {} cannot be used", route.shown);
-            NotSent(Fault::new(ReturnCode::NET, text))
+            NotSent(unreachable.clone())
         };
         let key = PeerKey::of(&route.target);
         let key = key.ok_or_else(|| unusable(route.fault().unwrap_or_default()))?;

@@ -17,7 +17,7 @@ use crate::forward::Arrival;
 use crate::grpc::UNARY_CALL;
 use crate::node::{MAX_ADDRESSES, Node, NotSent, ServiceName, Trail, fault_body};
 use crate::peers::{Link, NotAnswered, in_time};
-use crate::route_table::Route;
+use crate::route_table::{Route, Target};
 use crate::wire_packet::WirePacket;
 
 const UNARY: ServiceName = ServiceName {
@@ -103,8 +103,11 @@ impl Node {
         packet: WirePacket,
         call: &CallContext,
     ) -> Reply {
-        self.unary_in(&self.gates.unary, arrival, packet, call)
-            .await
+        let gate = match arrival {
+            Arrival::Intra => &self.gates.unary,
+            Arrival::Inter => &self.gates.from_others,
+        };
+        self.unary_in(gate, arrival, packet, call).await
     }
 
     /// A packet that takes its place behind this gate.
@@ -182,28 +185,20 @@ impl Node {
         call: &CallContext,
         deadline: tokio::time::Instant,
     ) -> Result<Result<Reply, Fault>, NotSent> {
-        let (peer, _place) = self.peer(route, UNARY.service).await?;
+        let fault = no_answer_from(route);
+        let (peer, _place) = self.peer(route, UNARY.service, &fault).await?;
         let sent = Instant::now();
-        let (reply, fault) = match &peer.link {
+        let as_reply = |packet| Reply::Packet(Box::new(packet));
+        let reply = match &peer.link {
             Link::Grpc(peer) => {
                 let bytes = packet.bytes().clone();
                 let reply = peer.unary(UNARY_CALL, bytes, call, deadline).await;
-                // Java's text: the cause may be about this party's network, and other parties read this.
-                let text = format!("grpc unaryCall error {}", route.shown);
-                (reply.map(Reply::Bytes), Fault::new(ReturnCode::NET, text))
+                reply.map(Reply::Bytes)
             }
-            Link::Http(peer) => {
-                let reply = peer.post(packet.packet(), call).await;
-                let reply = reply.map(|packet| Reply::Packet(Box::new(packet)));
-                let text = "receive invalid http response";
-                (reply, Fault::new(ReturnCode::INVALID_ROLE, text))
-            }
+            Link::Http(peer) => peer.post(packet.packet(), call).await.map(as_reply),
             Link::OwnServer(server) => {
                 let answer = server.unary_call(packet.packet().clone());
-                let reply = in_time(deadline, answer).await;
-                let text = format!("grpc unaryCall error {}", route.shown);
-                let reply = reply.map(|packet| Reply::Packet(Box::new(packet)));
-                (reply, Fault::new(ReturnCode::NET, text))
+                in_time(deadline, answer).await.map(as_reply)
             }
         };
         peer.note(&reply, sent.elapsed());
@@ -217,6 +212,17 @@ impl Node {
                 tracing::warn!(peer = route.shown, %cause, "a packet was not answered");
                 Ok(Err(fault))
             }
+        }
+    }
+}
+
+/// Java's texts, whatever the cause is: it may be about this party's network, and other parties read this.
+fn no_answer_from(route: &Route) -> Fault {
+    match &route.target {
+        Target::Http(_) => Fault::new(ReturnCode::INVALID_ROLE, "receive invalid http response"),
+        _ => {
+            let text = format!("grpc unaryCall error {}", route.shown);
+            Fault::new(ReturnCode::NET, text)
         }
     }
 }

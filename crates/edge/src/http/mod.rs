@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower::util::MapRequest;
 
 use crate::connections::{self, Places};
+use crate::taken::Prompt;
 
 pub use answer::{
     inference_response, json_response, method_not_allowed, metrics_response, not_found,
@@ -35,6 +36,9 @@ pub use log_level::{change_package_level, change_system_level};
 /// Time for a request's head to arrive, and for an idle connection to be used again. The first head of a connection
 /// has less, [`connections::FIRST_WORDS_TIMEOUT`].
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Of a connection: the largest head, and what is read of a body at once. hyper's own limit is six times this, which every
+/// stranger may fill.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// Who sent a request; an extension of every request.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +51,8 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES);
     let open = TaskTracker::new();
     loop {
         let connection = tokio::select! {
@@ -79,7 +84,8 @@ async fn serve_connection(
     };
     let (asked, has_asked) = first_request::<Incoming>(caller);
     let service = TowerToHyperService::new(MapRequest::new(routes, asked));
-    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(connection), service));
+    let connection = TokioIo::new(Prompt::new(connection));
+    let mut served = std::pin::pin!(builder.serve_connection(connection, service));
     let outcome = tokio::select! {
         outcome = served.as_mut() => outcome,
         () = silence(has_asked) => return,

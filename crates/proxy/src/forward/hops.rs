@@ -13,6 +13,8 @@ pub const HOPS_HEADER: &str = "x-fate-hops";
 
 /// More proxies than any exchange needs.
 const MAX_HOPS: usize = 16;
+/// Their names need a quarter of it. Peers refuse calls with long headers.
+const MAX_BYTES: usize = 2048;
 
 /// This proxy's name in the header, other after every start.
 #[derive(Debug)]
@@ -42,6 +44,9 @@ impl Hops {
             Arrival::Intra => format!("{}-intra", self.name),
             Arrival::Inter => format!("{}-inter", self.name),
         };
+        if received.is_some_and(|value| value.len() > MAX_BYTES) {
+            return refuse("the packet has passed too many proxies");
+        }
         // What is no text is not ours.
         let passed = received
             .and_then(|value| value.to_str().ok())
@@ -92,6 +97,8 @@ mod tests {
             header = Some(Hops::new().next(Arrival::Inter, header.as_ref()).unwrap());
         }
         assert!(Hops::new().next(Arrival::Inter, header.as_ref()).is_err());
+        let long = HeaderValue::from_str(&"x".repeat(MAX_BYTES + 1)).unwrap();
+        assert!(Hops::new().next(Arrival::Inter, Some(&long)).is_err());
         let strange = HeaderValue::from_bytes(b"\xff, ,").unwrap();
         assert!(Hops::new().next(Arrival::Inter, Some(&strange)).is_ok());
     }

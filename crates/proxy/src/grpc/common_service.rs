@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
+use fate_edge::admission::refusal;
 use fate_edge::common_service::{failed, query_metrics, update_flow_rule, with_data, with_message};
 use fate_edge::managed::{ManagedEntry, managed};
 use fate_proto::common_service::common_service_server::CommonService;
@@ -130,6 +131,8 @@ async fn health(node: &Node) -> Result<CommonResponse, Fault> {
             "health checks are switched off: health.check.allow=false",
         ));
     }
+    let place = node.gates.health_checks.try_enter();
+    let _place = place.map_err(|refused| refusal(refused, "commonService"))?;
     with_data(&health_check::check(node).await)
 }
 

@@ -28,7 +28,8 @@ struct Edge {
 /// What other parties reach.
 pub(crate) async fn inter(node: &Arc<Node>) -> Result<(GrpcServices, Health), String> {
     let names = vec![DataTransfer::NAME];
-    let (services, health) = GrpcServices::new(Arc::clone(&node.held_bytes), names).await?;
+    let budget = Arc::clone(&node.strangers_bytes);
+    let (services, health) = GrpcServices::new(budget, names).await?;
     let services = services.with(DataTransfer::new(Arc::clone(node), Arrival::Inter));
     Ok((services, health))
 }

@@ -27,7 +27,9 @@ pub(super) async fn federation(
         return malformed();
     }
     let (head, body) = request.into_parts();
-    let received = match receive(&node, which.name().service, &head.headers, body).await {
+    let service = which.name().service;
+    let received = receive(&node, &node.held_bytes, service, &head.headers, body);
+    let received = match received.await {
         Ok(received) => received,
         Err(NotReceived::Late) => return malformed(),
         Err(NotReceived::Refused(fault)) => return refused(&fault),

@@ -19,6 +19,7 @@ use fate_edge::http::{
     self as edge, Caller, Received, change_package_level, change_system_level, json_response,
     livez, method_not_allowed, metrics_response, not_found, text_response,
 };
+use fate_edge::intake::ByteBudget;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -57,9 +58,10 @@ enum NotReceived {
     Refused(Fault),
 }
 
-/// Reads a whole body. `service` names the call when it is refused.
+/// Reads a whole body into the budget. `service` names the call when it is refused.
 async fn receive(
     node: &Node,
+    budget: &Arc<ByteBudget>,
     service: &str,
     headers: &HeaderMap,
     body: Body,
@@ -68,7 +70,7 @@ async fn receive(
         return Err(NotReceived::Refused(refusal(Refused::Closed, service)));
     }
     let limit = node.config.max_message_bytes;
-    let received = edge::receive(&node.held_bytes, limit, service, headers, body);
+    let received = edge::receive(budget, limit, service, headers, body);
     match timeout(node.config.timeouts.http, received).await {
         Ok(received) => received.map_err(NotReceived::Refused),
         Err(_) => Err(NotReceived::Late),

@@ -26,7 +26,14 @@ pub(super) async fn unary(
         return malformed();
     }
     let (head, body) = request.into_parts();
-    let received = match receive(&node, "unaryCall", &head.headers, body).await {
+    let received = receive(
+        &node,
+        &node.strangers_bytes,
+        "unaryCall",
+        &head.headers,
+        body,
+    );
+    let received = match received.await {
         Ok(received) => received,
         Err(NotReceived::Late) => return malformed(),
         Err(NotReceived::Refused(fault)) => return packet_response(&fault_packet(&fault)),

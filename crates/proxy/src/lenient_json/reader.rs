@@ -10,6 +10,10 @@ pub const MAX_BYTES: usize = 8 << 20;
 /// Nesting that is followed; a route table needs six levels.
 const MAX_DEPTH: usize = 64;
 
+/// Values of one text: each takes many times the memory of the character that may be all there is of it. A table of ten
+/// thousand parties has some 200,000.
+const MAX_VALUES: usize = 1 << 20;
+
 /// What is not JSON even to a lenient reader.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {message}")]
@@ -24,7 +28,7 @@ pub struct SyntaxError {
 /// encoding does no harm.
 ///
 /// # Errors
-/// The text is not JSON, is nested too deeply, or is larger than [`MAX_BYTES`].
+/// The text is not JSON, is nested too deeply, has too many values, or is larger than [`MAX_BYTES`].
 pub fn parse(bytes: &[u8]) -> Result<Node, SyntaxError> {
     let text = String::from_utf8_lossy(bytes.get(..MAX_BYTES).unwrap_or(bytes));
     let mut reader = Reader::new(&text);
@@ -39,6 +43,7 @@ pub fn parse(bytes: &[u8]) -> Result<Node, SyntaxError> {
 struct Reader<'a> {
     rest: std::str::Chars<'a>,
     at: Position,
+    values: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -46,6 +51,7 @@ impl<'a> Reader<'a> {
         Self {
             rest: text.trim_start_matches('\u{feff}').chars(),
             at: Position { line: 1, column: 1 },
+            values: 0,
         }
     }
 
@@ -125,6 +131,7 @@ impl<'a> Reader<'a> {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(self.error(format!("nested more than {MAX_DEPTH} levels deep")));
         };
+        self.count_value()?;
         let at = self.at;
         let value = match self.peek() {
             None => return Err(self.error("a value is expected, but the text ends")),
@@ -134,6 +141,14 @@ impl<'a> Reader<'a> {
             Some(_) => self.unquoted_value()?,
         };
         Ok(Node { at, value })
+    }
+
+    fn count_value(&mut self) -> Result<(), SyntaxError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(self.error(format!("there are more than {MAX_VALUES} values")));
+        }
+        Ok(())
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, SyntaxError> {
@@ -198,10 +213,13 @@ impl<'a> Reader<'a> {
         loop {
             self.skip_blanks()?;
             items.push(match self.peek() {
-                Some(',' | ';' | ']') => Node {
-                    at: self.at,
-                    value: Value::Null,
-                },
+                Some(',' | ';' | ']') => {
+                    self.count_value()?;
+                    Node {
+                        at: self.at,
+                        value: Value::Null,
+                    }
+                }
                 _ => self.value(depth)?,
             });
             self.skip_blanks()?;

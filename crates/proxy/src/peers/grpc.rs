@@ -93,6 +93,10 @@ impl GrpcPeer {
         headers: &HeaderMap,
         deadline: Instant,
     ) -> Result<Bytes, Unanswered> {
+        // Nobody waits for it any longer: the peer need not do it.
+        if deadline <= Instant::now() {
+            return Err(Unanswered::Late);
+        }
         let request = self.request(path, headers, deadline);
         let answered = timeout_at(deadline, self.exchange(request, message)).await;
         answered.unwrap_or(Err(Unanswered::Late))

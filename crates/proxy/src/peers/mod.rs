@@ -113,6 +113,9 @@ pub(crate) async fn in_time<T>(
     deadline: Instant,
     answer: impl Future<Output = T>,
 ) -> Result<T, NotAnswered> {
+    if deadline <= Instant::now() {
+        return Err(NotAnswered::Late);
+    }
     let answer = timeout_at(deadline, answer).await;
     answer.map_err(|_| NotAnswered::Late)
 }

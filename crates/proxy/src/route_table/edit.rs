@@ -3,6 +3,7 @@
 //! A change is checked as the loader would check it, written whole beside the file, renamed over it, and in force when
 //! the call returns. The file before it stays as `<name>.bak`. All methods do blocking I/O.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -98,8 +99,9 @@ impl RouteEditor {
         request: &str,
         apply: impl Fn(&Change, &mut Node, i64) -> Result<(), String>,
     ) -> Result<(), Fault> {
-        let changes = document::changes(request).map_err(refused)?;
+        // First of all: what is read takes several times the memory of its text.
         let _one_at_a_time = self.writing.lock();
+        let changes = document::changes(request).map_err(refused)?;
         let mut document = self.read()?;
         for change in &changes {
             apply(change, &mut document, now_ms()).map_err(refused)?;
@@ -146,14 +148,12 @@ impl RouteEditor {
     /// Faults that the table in force has may stay: a table that was taken over must not become unchangeable.
     fn refuse_new_faults(&self, table: &RouteTable) -> Result<(), Fault> {
         let running = self.table.current();
-        let known: Vec<&str> = running
+        let known: HashSet<&str> = running
             .iter()
-            .flat_map(|table| table.all_routes())
-            .filter_map(|route| route.fault())
+            .flat_map(|table| table.faults())
+            .map(|fault| fault.text.as_str())
             .collect();
-        let is_known = |text: &str| known.iter().any(|fault| text.ends_with(fault));
-        let mut faults = table.warnings().iter().filter(|warning| warning.is_fault);
-        match faults.find(|warning| !is_known(&warning.text)) {
+        match table.faults().find(|fault| !known.contains(&*fault.text)) {
             Some(fault) => Err(invalid(fault)),
             None => Ok(()),
         }

@@ -73,7 +73,7 @@ impl RouteTable {
     /// # Errors
     /// There are none.
     pub fn routes(&self, to: PartyRole<'_>) -> Result<&[Route], NoAddress> {
-        let unknown_party = || NoAddress::Party(to.party_id.to_owned());
+        let unknown_party = || NoAddress::Party(bounded(to.party_id));
         let roles = self.parties.get(to.party_id);
         let roles = roles
             .or_else(|| self.parties.get(DEFAULT))
@@ -82,7 +82,7 @@ impl RouteTable {
         routes
             .map(Vec::as_slice)
             .filter(|routes| !routes.is_empty())
-            .ok_or_else(|| NoAddress::Role(to.role.to_owned()))
+            .ok_or_else(|| NoAddress::Role(bounded(to.role)))
     }
 
     /// Whether the party has an entry of its own, so that `default` does not stand in for it.
@@ -100,10 +100,20 @@ impl RouteTable {
         &self.warnings
     }
 
+    /// Those of the warnings that are about addresses to which calls cannot be sent.
+    pub(super) fn faults(&self) -> impl Iterator<Item = &Warning> {
+        self.warnings.iter().filter(|warning| warning.is_fault)
+    }
+
     /// The document as it was read.
     pub fn document(&self) -> &Node {
         &self.document
     }
+}
+
+/// Names come from strangers, who get them back: one of megabytes would be held several times over.
+fn bounded(name: &str) -> String {
+    name.chars().take(256).collect()
 }
 
 #[cfg(test)]

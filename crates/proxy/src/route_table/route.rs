@@ -124,6 +124,11 @@ impl Route {
     }
 }
 
+/// Enough of a text to find it in the file.
+fn begin_of(text: &str) -> String {
+    text.chars().take(128).collect()
+}
+
 fn trimmed(place: &Place<'_>) -> Result<String, FormatError> {
     Ok(place.text()?.trim().to_owned())
 }
@@ -173,7 +178,10 @@ impl Endpoint {
             .chars()
             .all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_'));
         if !is_name && host.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(format!("`{host}` is neither a name nor an IP address"));
+            return Err(format!(
+                "`{}` is neither a name nor an IP address",
+                begin_of(host)
+            ));
         }
         let port = u16::try_from(self.port).ok().filter(|port| *port > 0);
         let port = port.ok_or_else(|| format!("port {} is not a TCP port", self.port))?;
@@ -216,7 +224,7 @@ impl Endpoint {
             // A password may be part of it: not repeated.
             return Err("the url carries a user name, which is not supported".to_owned());
         }
-        let wrong = |what: &str| format!("url `{}` {what}", self.url);
+        let wrong = |what: &str| format!("url `{}` {what}", begin_of(&self.url));
         let uri: Uri = self.url.parse().map_err(|_| wrong("is not a URL"))?;
         let default_port = match uri.scheme_str() {
             Some("http") => 80,

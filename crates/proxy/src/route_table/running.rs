@@ -10,12 +10,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{OwnAddresses, RouteTable};
+use super::{OwnAddresses, RouteTable, Warning};
 use crate::lenient_json::{self, FormatError};
 use crate::watched_file;
 
 /// How often a fault that stays is said again.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
+/// Warnings about one table that are said one by one.
+const SAID_WARNINGS: usize = 20;
 
 /// Why the file is not in force.
 #[derive(Debug, thiserror::Error)]
@@ -130,9 +132,7 @@ impl RunningTable {
             path: self.path.clone(),
             source,
         })?;
-        for warning in table.warnings() {
-            tracing::warn!(file = %self.path.display(), "route table: {warning}");
-        }
+        say_warnings(&self.path, table.warnings());
         tracing::info!(file = %self.path.display(), routes = table.all_routes().count(), "route table in force");
         file.applied = Some(content);
         file.fault = None;
@@ -174,5 +174,17 @@ impl RunningTable {
                 said: Instant::now(),
             });
         }
+    }
+}
+
+/// A table of ten thousand mistakes must not fill the disk with lines.
+fn say_warnings(path: &Path, warnings: &[Warning]) {
+    let file = path.display();
+    for warning in warnings.iter().take(SAID_WARNINGS) {
+        tracing::warn!(%file, "route table: {warning}");
+    }
+    let more = warnings.len().saturating_sub(SAID_WARNINGS);
+    if more > 0 {
+        tracing::warn!(%file, more, "route table: there are more warnings of this kind");
     }
 }

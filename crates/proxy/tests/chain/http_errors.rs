@@ -50,9 +50,7 @@ async fn what_leads_nowhere() {
     let routes = json!({"9999": {"serving": [{"ip": "127.0.0.1", "port": port}]}});
     let unreachable = LoneProxy::start(&routes, &[]).await;
     let text = post(unreachable.proxy.http_addr.unwrap(), INFERENCE, ASKING).await;
-    let start = r#"{"retcode":105,"retmsg":"remote rpc exception: UNAVAILABLE: "#;
-    assert!(text.starts_with(start), "{text}");
-    assert!(text.ends_with(&format!("(127.0.0.1:{port})\"}}")), "{text}");
+    assert_eq!(text, r#"{"retcode":105,"retmsg":"remote rpc exception"}"#);
 
     let alone = LoneProxy::start(&json!({"1": {}}), &[]).await;
     let address = alone.proxy.http_addr.unwrap();

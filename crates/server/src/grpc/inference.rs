@@ -1,5 +1,6 @@
 //! `InferenceService`: the guest's clients.
 
+use fate_edge::connections::Origin;
 use fate_proto::inference::InferenceMessage;
 use fate_proto::inference::inference_service_server::InferenceService;
 use tonic::{Request, Response, Status};
@@ -31,7 +32,7 @@ impl InferenceService for Edge {
 
 impl Edge {
     fn client<T>(&self, request: &Request<T>) -> Caller {
-        let address = request.remote_addr().map(|address| address.ip());
+        let address = Origin::address(request.extensions());
         self.node.client(request.metadata().as_ref(), address)
     }
 }
