@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use fate_domain::fault::Fault;
 use fate_domain::java_number;
@@ -14,6 +16,41 @@ use fate_domain::return_code::ReturnCode;
 pub(crate) struct DataFile {
     pub(crate) path: PathBuf,
     pub(crate) max_bytes: u64,
+}
+
+/// A file changed less than this before it was read may change again under the same time stamp.
+const STAMP_STEP: Duration = Duration::from_millis(100);
+
+/// What a change of a file shows in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Another file may have been put in its place.
+    number: u64,
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            number: metadata.ino(),
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
+    }
+
+    /// Since the last change; `None` when the clocks do not tell.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.modified?.elapsed().ok()
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        let distance = self.modified.map(|modified| match modified.elapsed() {
+            Ok(age) => age,
+            Err(ahead) => ahead.duration(),
+        });
+        distance.is_some_and(|distance| distance > STAMP_STEP)
+    }
 }
 
 /// A 102 with its cause.

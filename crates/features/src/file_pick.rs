@@ -6,20 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use fate_domain::fault::Fault;
-use fate_domain::java_number;
 use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use serde_json::value::RawValue;
 
-use crate::data_file::{self, DataFile};
+use crate::data_file::{self, DataFile, Stamp};
 use crate::registry::Error;
-use crate::{BatchRows, BoxFuture, FeatureRow, FeatureSource, Settings};
-
-/// A file changed less than this before it was read may change again under the same time stamp.
-const STAMP_STEP: Duration = Duration::from_millis(100);
+use crate::{BatchRows, BoxFuture, FeatureRow, FeatureSource, Settings, ids};
 
 type Table = HashMap<Box<str>, FeatureRow>;
 
@@ -38,12 +33,6 @@ struct Loaded {
     /// Whether a later change must show in the stamp.
     settled: bool,
     table: Result<Arc<Table>, Fault>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    bytes: u64,
-    modified: Option<SystemTime>,
 }
 
 pub(crate) fn open(settings: &Settings) -> Result<Arc<dyn FeatureSource>, Error> {
@@ -79,23 +68,6 @@ impl FilePick {
             .as_ref()
             .filter(|loaded| loaded.settled && loaded.stamp == stamp);
         Ok(fresh.map(|loaded| loaded.table.clone()))
-    }
-}
-
-impl Stamp {
-    fn of(metadata: &std::fs::Metadata) -> Self {
-        Self {
-            bytes: metadata.len(),
-            modified: metadata.modified().ok(),
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        let distance = self.modified.map(|modified| match modified.elapsed() {
-            Ok(age) => age,
-            Err(ahead) => ahead.duration(),
-        });
-        distance.is_some_and(|distance| distance > STAMP_STEP)
     }
 }
 
@@ -171,26 +143,15 @@ fn lookup(ids: &str, keys: &[&str]) -> Result<Option<String>, Fault> {
         .filter_map(|key| members.get(key))
         .map(RawValue::get)
         .find(|value| *value != "null");
-    value.map(text_of).transpose()
-}
-
-fn text_of(value: &str) -> Result<String, Fault> {
-    match value.as_bytes().first() {
-        Some(b'"') => serde_json::from_str(value)
-            .map_err(|error| data_file::fault(format!("the id is not text: {error}"))),
-        Some(b'{' | b'[') => Err(data_file::fault("the id is neither a text nor a number")),
-        // Java reads a number with fraction or exponent as a double and shows it as such.
-        Some(b'-' | b'0'..=b'9') if value.contains(['.', 'e', 'E']) => {
-            java_number::parse_double(value)
-                .map(java_number::double_to_string)
-                .ok_or_else(|| data_file::fault("the id is not a number"))
-        }
-        _ => Ok(value.to_owned()),
-    }
+    value
+        .map(|value| ids::text(value).map_err(data_file::fault))
+        .transpose()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::registry::{batch_source, single_source};
 

@@ -9,12 +9,13 @@
 //! | `http` | `HttpAdapter` | – | a feature service, judged by the answer's `code` |
 //! | `http-header` | `HttpAdapterByHeader` | – | a feature service, judged by the HTTP status |
 //! | `parallel` | – | `ParallelBatchToSingleFeatureAdaptor` | a single source, asked for many rows at a time |
+//! | `sources` | – | – | several places, put together by key: the module `sources` |
 //!
 //! May depend on `fate-domain` only; knows neither models nor gRPC. Promises: every call ends, with features or with a
 //! [`Fault`] that carries the contract's code:
-//! * 102: a data file, or the ids it is asked with, are wrong,
+//! * 102: a data file or one of `sources` fails, or the ids it is asked with are wrong,
 //! * 110: a foreign service did not answer in time, in bounds or in its protocol,
-//! * 113: the id has no features in a file, or `parallel` ran out of time,
+//! * 113: the id has no features in a file or in any of `sources`, or `parallel` ran out of time,
 //! * 116: a foreign service says that it has none.
 //!
 //! Files and answers of foreign services are hostile input, bounded in size and in time; a caller may drop a call at any
@@ -32,17 +33,23 @@ mod feature_service;
 mod file_pick;
 mod http;
 mod http_header;
+mod ids;
 mod mock;
 mod name_lookup;
 mod parallel;
 mod registry;
 mod settings;
+mod sources;
 mod test_file;
 #[cfg(test)]
 mod test_service;
 
 pub use registry::{Error, batch_source, single_source};
 pub use settings::Settings;
+pub use sources::{
+    ColumnMapping, FetchMeter, KeyTemplate, MemorySettings, REDIS_SCHEMES, ReadSettings, RedisForm,
+    ServerUrl, SnapshotForm, SnapshotSettings, SourceKind, SourceReport, SourceSet, SourceSettings,
+};
 
 /// A future of a trait object's method.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{FeatureSource, Settings, file_pick, http, http_header, mock, parallel, test_file};
+use crate::{
+    FeatureSource, Settings, file_pick, http, http_header, mock, parallel, sources, test_file,
+};
 
 const JAVA_PACKAGE: &str = "com.webank.ai.fate.serving.adaptor.dataaccess.";
 
@@ -46,6 +48,12 @@ const SOURCES: &[Entry] = &[
         short: "parallel",
         single: None,
         batch: Some(("ParallelBatchToSingleFeatureAdaptor", parallel::open)),
+    },
+    // Java has none of this kind.
+    Entry {
+        short: sources::NAME,
+        single: Some((sources::NAME, sources::opened)),
+        batch: Some((sources::NAME, sources::opened)),
     },
 ];
 
@@ -104,7 +112,11 @@ fn open(
         if bare == class || name == entry.short {
             return open(settings);
         }
-        known.push(format!("{} ({class})", entry.short));
+        known.push(if class == entry.short {
+            class.to_owned()
+        } else {
+            format!("{} ({class})", entry.short)
+        });
     }
     Err(Error::Unknown {
         usage,
@@ -123,6 +135,7 @@ mod tests {
         Settings {
             http_url: Some("http://127.0.0.1:1/".to_owned()),
             batch_single_source: Some("mock".to_owned()),
+            sources: Some(Arc::new(crate::SourceSet::open(&[], None).unwrap())),
             ..Settings::default()
         }
     }

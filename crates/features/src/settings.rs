@@ -1,8 +1,10 @@
 //! What the sources need to know of the node.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::SourceSet;
 use crate::data_file::DataFile;
 
 /// Settings of all sources; each takes what it needs.
@@ -30,6 +32,8 @@ pub struct Settings {
     pub parallel_rows: usize,
     /// Time `parallel` gives the rows of one batch (`grpc.timeout` less 1 ms by default, as in Java).
     pub parallel_timeout: Duration,
+    /// What `sources` asks (`feature.sources`).
+    pub sources: Option<Arc<SourceSet>>,
 }
 
 impl Settings {
@@ -56,6 +60,7 @@ impl Default for Settings {
             batch_single_source: None,
             parallel_rows: 100,
             parallel_timeout: Duration::from_millis(4999),
+            sources: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, RegistryConfig, ResultCacheConfig};
+use crate::features;
 
 /// For reading the registry.
 const REGISTRY_PATIENCE: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     if let Some(ResultCacheConfig::Redis(settings)) = &config.result_cache {
         findings.push(look_at_redis(settings).await);
     }
+    findings.extend(look_at_sources(config).await);
     let authorities = [
         ("model.transfer.ca", config.transfer_ca.as_deref()),
         ("redis.tls.ca", redis_authority(config)),
@@ -174,6 +176,21 @@ async fn look_at_redis(settings: &RedisSettings) -> Finding {
             Finding::new(Verdict::Warn, what, text)
         }
     }
+}
+
+async fn look_at_sources(config: &Config) -> Vec<Finding> {
+    let finding = |(name, outcome): (String, Result<(), String>)| {
+        let what = format!("feature source {name}");
+        match outcome {
+            Ok(()) => Finding::new(Verdict::Ok, &what, "answers"),
+            Err(cause) => Finding::new(Verdict::Fail, &what, cause),
+        }
+    };
+    features::probe(config)
+        .await
+        .into_iter()
+        .map(finding)
+        .collect()
 }
 
 #[cfg(test)]

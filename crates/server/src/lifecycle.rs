@@ -135,6 +135,8 @@ impl Server {
             sync::copy_from_peers(&models, &config).await;
         }
         self_test(&models).await;
+        let sources = features::open(&config);
+        sources.start().await;
         let grpc = bind("gRPC", &config, config.grpc_port).await?;
         let http = match config.http_port {
             Some(port) => Some(bind("HTTP", &config, port).await?),
@@ -148,7 +150,7 @@ impl Server {
             }
             None => None,
         };
-        let node = assemble(config, embedding, models, registration, flow, port)?;
+        let node = assemble(config, embedding, models, registration, flow, sources, port)?;
         Ok(PreparedServer {
             node: Arc::new(node),
             grpc,
@@ -297,6 +299,7 @@ fn assemble(
     models: Models,
     registration: Option<Arc<Registration>>,
     flow: Arc<FlowControl>,
+    sources: features::Sources,
     grpc_port: u16,
 ) -> Result<Node, StartError> {
     let finds_proxies = config.registry.as_ref().is_some_and(|one| one.routes);
@@ -307,7 +310,7 @@ fn assemble(
         .with_own_proxy(embedding.own_proxy);
     let caller_limit = config.caller_limit.clone();
     let caller_limit = caller_limit.map(|(qps, header)| CallerLimit::new(qps, header));
-    let telemetry = Telemetry::default();
+    let telemetry = Telemetry::with_sources(Arc::clone(&sources.meters));
     let transport: Arc<dyn HostTransport> = Arc::new(MeasuredTransport {
         inner: Arc::new(routes),
         parties: Arc::clone(&telemetry.parties),
@@ -315,8 +318,6 @@ fn assemble(
     let admission: Arc<dyn Admission> = Arc::new(FlowRules(Arc::clone(&flow)));
     let results =
         result_cache::open(&config).map_err(|error| StartError::Setup(error.to_string()))?;
-    let single = features::single(&config);
-    let batch = features::batch(&config);
     let guest = Guest {
         models: models.clone(),
         transport,
@@ -335,8 +336,8 @@ fn assemble(
     };
     let host = Host {
         models: models.clone(),
-        single: embedding.single_source.or(single.ok().flatten()),
-        batch: embedding.batch_source.or(batch.ok().flatten()),
+        single: embedding.single_source.or(sources.single.ok().flatten()),
+        batch: embedding.batch_source.or(sources.batch.ok().flatten()),
         admission,
         settings: HostSettings {
             batch_max: config.batch_max,

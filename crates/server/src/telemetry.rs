@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::node::{Entry, Node};
+use crate::source_meters::SourceMeters;
 
 /// Every meter of a server.
 #[derive(Debug, Default)]
@@ -24,6 +25,7 @@ pub(crate) struct Telemetry {
     cache_misses: Counter,
     shed: ShedCounters,
     pub(crate) parties: Arc<PartyMeters>,
+    pub(crate) sources: Arc<SourceMeters>,
 }
 
 /// Of one of the four ways into inference.
@@ -51,6 +53,14 @@ impl EntryMeters {
 }
 
 impl Telemetry {
+    /// Nothing measured yet; with meters for these sources.
+    pub(crate) fn with_sources(sources: Arc<SourceMeters>) -> Self {
+        Self {
+            sources,
+            ..Self::default()
+        }
+    }
+
     /// A call that came to its end, in whatever way.
     pub(crate) fn finished(&self, entry: &Entry, record: &CallRecord, cost: Duration) {
         let meters = &self.entries[entry.place];
@@ -132,6 +142,7 @@ impl Telemetry {
             self.cache_misses.get() as f64,
         );
         self.parties.write(page);
+        self.sources.write(page);
     }
 }
 

@@ -4,6 +4,7 @@ mod bench;
 mod bind;
 mod demo;
 mod doctor;
+mod features;
 mod infer;
 mod inspect;
 mod load;
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     /// Look at models, test them, choose their arithmetic.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Try a host's feature sources.
+    #[command(subcommand)]
+    Features(features::FeaturesCommand),
     /// Look at the service registry in ZooKeeper.
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
@@ -66,6 +70,7 @@ impl Command {
             | Command::Unload(_)
             | Command::Demo(_)
             | Command::Doctor(_)
+            | Command::Features(_)
             | Command::Registry(_)
             | Command::Bench(_)
             | Command::Model(ModelCommand::Verify(_) | ModelCommand::Semantics(_)) => "warn",
@@ -85,6 +90,7 @@ impl Command {
             Command::Unload(args) => unload::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Features(command) => features::run(&command),
             Command::Registry(command) => registry::run(&command),
             Command::Bench(args) => bench::run(&args),
             Command::Model(ModelCommand::Inspect(args)) => inspect::run(&args),

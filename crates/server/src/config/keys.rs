@@ -28,6 +28,7 @@ pub(super) const OURS: &[&str] = &[
     "serving.max.body.bytes",
     "batch.inference.guest.max",
     "serving.drain.timeout",
+    "feature.sources",
     "host.data.file",
     "model.transfer.allow",
     "model.transfer.ca",
@@ -75,9 +76,10 @@ pub const KEYS: &[Key] = &[
     honoured("grpc.timeout", MILLIS, Is("5000"), "ms for calls to other servers: model transfer, management over HTTP"),
 
     // Host features.
-    honoured("feature.single.adaptor", Kind::Text, Unset, "source of a host's features, single: Java class name or mock, file, file-pick, http, http-header"),
-    honoured("feature.batch.adaptor", Kind::Text, Unset, "source of a host's features, batch: Java class name or mock, file, file-pick, parallel"),
+    honoured("feature.single.adaptor", Kind::Text, Unset, "source of a host's features, single: Java class name or mock, file, file-pick, http, http-header, sources"),
+    honoured("feature.batch.adaptor", Kind::Text, Unset, "source of a host's features, batch: Java class name or mock, file, file-pick, parallel, sources"),
     honoured("feature.batch.single.adaptor", Kind::Text, Unset, "the single source that the parallel batch source asks"),
+    honoured("feature.sources", Kind::List, Unset, "names of the sources that `sources` puts a row together from, the first with precedence; each has keys feature.source.NAME.…"),
     honoured("host.data.file", Kind::Text, Is("host_data.csv"), "file of the file and file-pick sources"),
     honoured("http.adapter.url", Kind::Url, Unset, "address that the http sources ask for features"),
     honoured("http.connect.request.timeout", MILLIS, Is("10000"), "ms, http sources: waiting for a free connection"),

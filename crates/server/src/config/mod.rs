@@ -7,6 +7,7 @@ mod keys;
 mod notes;
 mod registry;
 mod result_cache;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use axum::http::HeaderName;
 use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{Entry, Values, line_of, one_port_twice, pair_entries, read_entries};
+use fate_features::SourceSettings;
 use fate_inference::Semantics;
 
 pub use fate_edge::config::{
@@ -76,6 +78,8 @@ pub struct Config {
     pub batch_source: Option<String>,
     /// Name of the single source behind the parallel batch source.
     pub batch_single_source: Option<String>,
+    /// What the source `sources` puts rows together from.
+    pub sources: Vec<SourceSettings>,
     /// File of the file sources.
     pub host_data_file: PathBuf,
     /// Address of the HTTP sources.
@@ -123,6 +127,8 @@ pub struct Config {
     /// Whether `checkHealthService` answers.
     pub health_check: bool,
     values: Values,
+    /// Keys of the sources with their values, as they may be shown.
+    shown_sources: BTreeMap<String, serde_json::Value>,
     notes: Vec<Note>,
 }
 
@@ -146,6 +152,7 @@ impl Config {
         let registry = registry::read(entries, &values, &mut problems);
         let caller_limit = caller_limit(entries, &values, &mut problems);
         let result_cache = result_cache::read(entries, &values, &mut problems);
+        let sources = sources::read(entries, &values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError {
                 origin: origin.to_owned(),
@@ -157,6 +164,8 @@ impl Config {
         config.registry = registry;
         config.result_cache = result_cache;
         config.caller_limit = caller_limit;
+        config.sources = sources.settings;
+        config.shown_sources = sources.shown;
         config.notes.extend(notes::about_sources(&config, entries));
         Ok(config)
     }
@@ -189,6 +198,7 @@ impl Config {
             single_source: values.text("feature.single.adaptor"),
             batch_source: values.text("feature.batch.adaptor"),
             batch_single_source: values.text("feature.batch.single.adaptor"),
+            sources: Vec::new(),
             host_data_file: values.text("host.data.file").unwrap_or_default().into(),
             http_adapter_url: values.text("http.adapter.url"),
             http_request_timeout: values.duration("http.connect.request.timeout"),
@@ -218,6 +228,7 @@ impl Config {
             print_output: values.flag("print.output.data"),
             health_check: values.flag("health.check.allow"),
             values,
+            shown_sources: BTreeMap::new(),
             notes,
         }
     }
@@ -242,6 +253,7 @@ impl Config {
         let values = self.values.shown().filter(|(key, _)| *key != "port");
         let mut listed: BTreeMap<_, _> =
             values.map(|(key, value)| (key.to_owned(), value)).collect();
+        listed.extend(self.shown_sources.clone());
         listed.insert("server.port".to_owned(), grpc_port.into());
         listed.insert("currentVersion".to_owned(), CURRENT_VERSION.into());
         listed.insert(

@@ -3,16 +3,18 @@
 use fate_edge::config::{Entry, Level, Note, Values, about_entry, line_of};
 
 use super::keys::KEYS;
-use super::{Config, registry, result_cache};
+use super::{Config, registry, result_cache, sources};
 use crate::features;
 
 pub(super) fn notes(entries: &[Entry], values: &Values) -> Vec<Note> {
     let mut notes: Vec<Note> = entries
         .iter()
+        .filter(|entry| !entry.key.starts_with(sources::PREFIX))
         .filter_map(|entry| about_entry(KEYS, entry))
         .collect();
     notes.extend(registry::notes(entries, values));
     notes.extend(result_cache::notes(entries, values));
+    notes.extend(sources::notes(entries, values));
     notes.extend(about_routes(values));
     notes.extend(about_peers(entries, values));
     notes

@@ -20,5 +20,6 @@ mod registered;
 mod remembered;
 mod scraped;
 mod silent_hosts;
+mod sources;
 mod synchronising;
 mod vectors;
