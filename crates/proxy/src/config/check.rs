@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{Address, Entry, Level, Note, Problem, Value, Values, line_of};
 
 use super::{Enforce, InterTls, RegistrySettings, RouteType};
@@ -15,6 +16,7 @@ pub(super) struct Checked {
     pub(super) inter_tls: Option<InterTls>,
     pub(super) enforce: Enforce,
     pub(super) registry: Option<RegistrySettings>,
+    pub(super) grpc_admin_token: Option<AdminToken>,
 }
 
 impl Checked {
@@ -31,6 +33,7 @@ impl Checked {
             inter_tls: check.inter_tls(),
             enforce: check.enforce(),
             registry: check.registry(),
+            grpc_admin_token: check.grpc_admin_token(),
         }
     }
 }
@@ -124,6 +127,17 @@ impl Check<'_> {
             acl: self.acl(),
             register_ip: self.values.text("register.ip"),
         })
+    }
+
+    fn grpc_admin_token(&mut self) -> Option<AdminToken> {
+        if !self.values.flag("admin.token.grpc") {
+            return None;
+        }
+        let token = self.values.secret("admin.token");
+        if token.is_none() {
+            self.problem("admin.token", "is needed with admin.token.grpc=true");
+        }
+        token.as_deref().map(AdminToken::new)
     }
 
     fn acl(&mut self) -> Option<(String, String)> {

@@ -20,6 +20,7 @@ const NO_CLIENT_DEFAULT: Treatment =
 /// Keys that exist only here.
 pub const OURS: &[&str] = &[
     "admin.token",
+    "admin.token.grpc",
     "permission.enforce",
     "proxy.bind.http",
     "proxy.bind.intra",
@@ -108,6 +109,7 @@ pub const KEYS: &[Key] = &[
 
     // Operation.
     honoured("admin.token", Kind::Secret, Unset, "what changes of log levels over HTTP have to bring along as Authorization: Bearer; unset: they come from this machine"),
+    honoured("admin.token.grpc", Kind::Flag, Is("false"), "whether changes over the intra port (routes, flow rules, weights) need admin.token too; Java's admin does not bring it along"),
     honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries requests"),
     honoured("print.output.data", Kind::Flag, Is("false"), "whether the flow log carries answers"),
     honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),

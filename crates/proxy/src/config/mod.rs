@@ -66,6 +66,8 @@ pub struct Config {
     pub registry: Option<RegistrySettings>,
     /// What changes over HTTP need; without it they have to come from this machine.
     pub admin_token: Option<AdminToken>,
+    /// The same over gRPC; without it changes there are open to all who reach the intra port.
+    pub grpc_admin_token: Option<AdminToken>,
     /// Whether the flow log carries requests.
     pub print_input: bool,
     /// Whether the flow log carries answers.
@@ -229,6 +231,7 @@ impl Config {
             drain_timeout: values.duration("proxy.drain.timeout"),
             registry: checked.registry,
             admin_token: values.secret("admin.token").as_deref().map(AdminToken::new),
+            grpc_admin_token: checked.grpc_admin_token,
             print_input: values.flag("print.input.data"),
             print_output: values.flag("print.output.data"),
             health_check: values.flag("health.check.allow"),

@@ -247,6 +247,7 @@ fn what_is_wrong_is_named() {
             vec![("proxy.bind.intra", "everywhere")],
             vec!["proxy.bind.intra"],
         ),
+        (vec![("admin.token.grpc", "true")], vec!["admin.token"]),
     ] {
         assert_eq!(problems(&pairs), keys, "{pairs:?}");
     }

@@ -39,6 +39,7 @@ impl CommonService for Edge {
     }
 
     async fn update_flow_rule(&self, request: Request<UpdateFlowRuleRequest>) -> Answer {
+        self.administrators_only(&request)?;
         let work = update_flow_rule(Arc::clone(&self.node.flow), request.into_inner());
         self.answer(entry("I_UPDATE_FLOW_RULE", "updateFlowRule"), work)
             .await
@@ -64,6 +65,7 @@ impl CommonService for Edge {
     }
 
     async fn update_service(&self, request: Request<UpdateServiceRequest>) -> Answer {
+        self.administrators_only(&request)?;
         let request = request.into_inner();
         let work = async { update_service(&self.node, &request) };
         self.answer(entry("I_UPDATE_SERVICE", "updateService"), work)
@@ -71,6 +73,7 @@ impl CommonService for Edge {
     }
 
     async fn update_config(&self, request: Request<UpdateConfigRequest>) -> Answer {
+        self.administrators_only(&request)?;
         let UpdateConfigRequest { file_path, data } = request.into_inner();
         let editor = self.node.editor.clone();
         let work = blocking(move || {

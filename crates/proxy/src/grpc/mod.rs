@@ -12,6 +12,7 @@ use fate_edge::grpc::{GrpcServices, Health};
 use fate_proto::common_service::common_service_server::CommonServiceServer;
 use fate_proto::router::router_table_service_server::RouterTableServiceServer;
 use tonic::server::NamedService;
+use tonic::{Request, Status};
 
 use crate::forward::Arrival;
 use crate::node::Node;
@@ -23,6 +24,22 @@ use raw_service::{DataTransfer, Inference};
 #[derive(Debug, Clone)]
 struct Edge {
     node: Arc<Node>,
+}
+
+impl Edge {
+    /// Lets in who may change something: everybody, or with `admin.token.grpc` those who bring the token along.
+    fn administrators_only<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        match &self.node.config.grpc_admin_token {
+            Some(token) if !token.is_in(request.metadata().as_ref()) => {
+                tracing::warn!(
+                    "a change over the intra port is refused: it has not got admin.token"
+                );
+                let text = "the request needs admin.token, as authorization: Bearer";
+                Err(Status::unauthenticated(text))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What other parties reach.

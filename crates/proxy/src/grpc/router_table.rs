@@ -29,6 +29,7 @@ impl RouterTableService for Edge {
     }
 
     async fn save_router(&self, request: Request<RouterOperatetRequest>) -> Answer {
+        self.administrators_only(&request)?;
         let document = request.into_inner().router_info;
         let entry = entry("I_SAVE_ROUTER", "saveRouter");
         self.edit(entry, move |editor| editor.save(&document).map(no_data))
@@ -36,6 +37,7 @@ impl RouterTableService for Edge {
     }
 
     async fn add_router(&self, request: Request<RouterOperatetRequest>) -> Answer {
+        self.administrators_only(&request)?;
         let addresses = request.into_inner().router_info;
         let entry = entry("I_ADD_ROUTER", "addRouter");
         self.edit(entry, move |editor| editor.add(&addresses).map(no_data))
@@ -43,6 +45,7 @@ impl RouterTableService for Edge {
     }
 
     async fn update_router(&self, request: Request<RouterOperatetRequest>) -> Answer {
+        self.administrators_only(&request)?;
         let addresses = request.into_inner().router_info;
         let entry = entry("I_UPDATE_ROUTER", "updateRouter");
         self.edit(entry, move |editor| editor.update(&addresses).map(no_data))
@@ -50,6 +53,7 @@ impl RouterTableService for Edge {
     }
 
     async fn delete_router(&self, request: Request<RouterOperatetRequest>) -> Answer {
+        self.administrators_only(&request)?;
         let addresses = request.into_inner().router_info;
         let entry = entry("I_DELETE_ROUTER", "deleteRouter");
         self.edit(entry, move |editor| editor.delete(&addresses).map(no_data))

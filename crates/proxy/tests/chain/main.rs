@@ -22,4 +22,5 @@ mod registered;
 mod scraped;
 mod securing;
 mod signed;
+mod tables;
 mod wire_errors;
