@@ -99,7 +99,11 @@ pub const KINDS: &[Kind] = &[
         &["lr_plain", "lr_minmax_cap_imputer"],
     )
     .java("no casts, other missing values"),
-    kind("appended columns", &["ColumnExpand"], &["preprocessing/main.rs"]),
+    kind(
+        "appended columns",
+        &["ColumnExpand"],
+        &["preprocessing/main.rs"],
+    ),
     kind(
         "imputation",
         &["FeatureImputation"],
@@ -208,7 +212,12 @@ pub const KINDS: &[Kind] = &[
         &["sbt_zero_as_missing"],
     )
     .java("zeros are values"),
-    kind("SecureBoost, mix", &["HeteroFastSecureBoost"], &["sbt_mix"]).java("refused"),
+    kind(
+        "SecureBoost, mix",
+        &["HeteroFastSecureBoost"],
+        &["sbt_mix", "kinds/mix.rs"],
+    )
+    .java("refused"),
     kind(
         "SecureBoost, layered",
         &["HeteroFastSecureBoost"],

@@ -148,7 +148,7 @@ impl Tables<'_> {
         }
         let mut names: Vec<&String> = self.header.iter().collect();
         let unlisted = self.weight.keys().chain(self.embedding.keys());
-        names.extend(unlisted.filter(|name| !self.header.contains(name)));
+        names.extend(unlisted);
         let mut machine = Machine {
             weights: Vec::new(),
             factors: Vec::new(),

@@ -124,16 +124,11 @@ impl Transform for OneHot {
     }
 
     fn trace_back(&self, needed: &mut BTreeSet<Column>) {
-        for encoded in &self.columns {
-            let outputs: BTreeSet<Column> = encoded
-                .categories
-                .iter()
-                .map(|category| category.output)
-                .collect();
+        for encoded in self.columns.iter().rev() {
+            let outputs = encoded.categories.iter().map(|category| category.output);
+            let read = outputs.filter(|output| needed.remove(output)).count();
             needed.remove(&encoded.column);
-            let before = needed.len();
-            needed.retain(|column| !outputs.contains(column));
-            if needed.len() < before {
+            if read > 0 {
                 needed.insert(encoded.column);
             }
         }

@@ -33,7 +33,7 @@ pub(crate) struct Forest {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Binary,
+    Binary(f64),
     Classes(Vec<f64>),
     Regression { init: f64, objective: &'static str },
 }
@@ -63,7 +63,7 @@ impl Forest {
         let parties = (0..parties).map(|_| Pipeline::random(dice, version));
         let parties: Vec<Pipeline> = parties.collect();
         let kind = match dice.below(4) {
-            0 => Kind::Binary,
+            0 => Kind::Binary(dice.pick(&[0.0, 0.75, -2.0])),
             1 | 2 => Kind::Classes(
                 (0..3 + dice.below(2))
                     .map(|_| dice.hundredths() / 10.0)
@@ -119,7 +119,12 @@ impl Forest {
             Kind::Regression { objective, .. } => *objective,
             _ => "cross_entropy",
         };
+        let task_type = match &self.kind {
+            Kind::Regression { .. } => "regression",
+            _ => "classification",
+        };
         BoostingTreeModelMeta {
+            task_type: task_type.to_owned(),
             tree_meta: Some(DecisionTreeModelMeta {
                 use_missing: self.use_missing,
                 zero_as_missing: self.zero_as_missing,
@@ -138,8 +143,7 @@ impl Forest {
     fn param(&self, party: usize) -> BoostingTreeModelParam {
         let names = self.parties[party].columns.iter().cloned();
         let (init_score, classes) = match &self.kind {
-            // A binary model's initial score is not added.
-            Kind::Binary => (vec![7.0], vec!["0".to_owned(), "1".to_owned()]),
+            Kind::Binary(init) => (vec![*init], vec!["0".to_owned(), "1".to_owned()]),
             Kind::Classes(init) => (init.clone(), (0..init.len()).map(class_name).collect()),
             Kind::Regression { init, .. } => (vec![*init], Vec::new()),
         };
@@ -230,9 +234,12 @@ impl Forest {
 
     fn output(&self, leaves: &[f64], semantics: Semantics) -> (Vec<f64>, Option<String>) {
         match &self.kind {
-            Kind::Binary => {
-                // Java adds no initial score to a binary model, and has no homogeneous ones.
-                let init = if self.homo { 7.0 } else { 0.0 };
+            Kind::Binary(init) => {
+                // Java adds no initial score to a binary model.
+                let init = match semantics {
+                    Semantics::Java => 0.0,
+                    Semantics::Fate => *init,
+                };
                 let sum: f64 = init + leaves.iter().sum::<f64>();
                 (vec![1.0 / (1.0 + (-sum).exp())], None)
             }

@@ -90,7 +90,12 @@ fn plans(
     semantics: fate_inference::Semantics,
 ) -> Plans {
     let party = |party: usize| {
+        let task_type = match classes.len() {
+            0 => "regression",
+            _ => "classification",
+        };
         let meta = BoostingTreeModelMeta {
+            task_type: task_type.to_owned(),
             learning_rate: 0.3,
             objective_meta: Some(ObjectiveMeta {
                 objective: objective.to_owned(),
@@ -163,6 +168,22 @@ fn depth_six_over_three_hosts() {
         assert_answer(&java.answer(&rows), &[sigmoid(sum)], None);
     }
     assert!(seen.len() > 10, "{} different sums", seen.len());
+}
+
+/// boosting_tree_predict.py `add_y_hat`; FATE-Serving 2.1.7 leaves it out.
+#[test]
+fn a_binary_models_initial_score_is_added_offline_and_left_out_in_java() {
+    for release in ["1.4.6", "1.7.2", "1.11.4"] {
+        let of = |semantics| plans(release, "cross_entropy", &[-1.5], &["0", "1"], semantics);
+        let (fate, java) = (of(FATE), of(JAVA));
+        let values = values(5);
+        let sum: f64 = leaves(&values).iter().sum();
+        let rows = rows(&values);
+        assert_answer(&fate.answer(&rows), &[sigmoid(sum - 1.5)], None);
+        assert_answer(&java.answer(&rows), &[sigmoid(sum)], None);
+        let differences = &fate.guest.verdict().differences;
+        assert!(differences[0].contains("initial score"), "{differences:?}");
+    }
 }
 
 #[test]

@@ -133,7 +133,12 @@ struct Forest {
 
 fn plans(about: &About, forest: &Forest) -> Plans {
     let (use_missing, zero_as_missing) = forest.missing;
+    let task_type = match forest.classes {
+        [] => "regression",
+        _ => "classification",
+    };
     let meta = BoostingTreeModelMeta {
+        task_type: task_type.to_owned(),
         tree_meta: Some(DecisionTreeModelMeta {
             use_missing,
             zero_as_missing,

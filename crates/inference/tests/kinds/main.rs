@@ -11,5 +11,6 @@ mod homo;
 mod kmeans;
 mod linear;
 mod missing;
+mod mix;
 mod party;
 mod scorecard;

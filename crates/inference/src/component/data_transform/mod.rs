@@ -3,7 +3,7 @@
 //! A row is always names and values. For a table of the tag format (`tag` or `tag:value` cells) the names are tags, for
 //! one of the sparse format (svmlight, `3:0.5`) they are the header's or the numbers of columns; names left out are zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use fate_proto::buffer::{DataIoMeta, DataIoParam, DataTransformMeta, DataTransformParam};
 
@@ -142,9 +142,10 @@ fn build(
     let cast = cast_of(source, &settings.data_type)?;
     // Only dense vectors have types by column (gen_output_format of data_transform.py). Names are compared as they are:
     // FATE since 1.9 writes them in lower case, and so finds no column of another name either.
+    let listed: HashSet<&String> = settings.header.iter().collect();
     let exclusive = settings.exclusive_data_type.iter();
     let exclusive: BTreeMap<String, Cast> = exclusive
-        .filter(|(name, _)| settings.header.contains(name))
+        .filter(|(name, _)| listed.contains(name))
         .filter(|_| settings.input == Input::Dense && !settings.sparse_output)
         .map(|(name, data_type)| Ok((name.clone(), cast_of(source, data_type)?)))
         .collect::<Result<_, Refusal>>()?;

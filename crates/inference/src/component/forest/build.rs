@@ -188,12 +188,14 @@ impl Model {
         !self.java && self.is_mix_model()
     }
 
-    /// An entry of the plan is `"<type>_<host id>"`; type 1 is a tree of that host alone (tree_plan.py).
+    /// An entry of the plan is `"<type>_<host id>"`; type 1 is a tree of that host alone (tree_plan.py). There is one for
+    /// each round, which has a tree for each class (`load_booster`).
     fn plan_of(&self, tree: usize) -> TreePlan {
+        let trees_of_round = usize::try_from(self.param.tree_dim).unwrap_or(1).max(1);
         match self
             .param
             .tree_plan
-            .get(tree)
+            .get(tree / trees_of_round)
             .and_then(|plan| plan.strip_prefix("1_"))
         {
             Some(host) if self.is_mix() => TreePlan::Host(host.to_owned()),

@@ -84,8 +84,7 @@ fn check_leaf(source: &Source<'_>, weights: &[f64], width: usize) -> Result<(), 
 /// How the sums of the leaves become a score.
 #[derive(Debug)]
 pub(super) enum Scoring {
-    /// Sigmoid of the sum. The initial score of a binary model is always 0 in FATE; Java never adds it, so it is added
-    /// to homogeneous ones only, which Java does not have (contract 02 F13).
+    /// Sigmoid of the sum. FATE adds the initial score (which its own training leaves at 0), Java does not.
     Binary { init: f64 },
     /// Tree `t` adds to class `t % dim`; softmax. The label is that of the largest probability offline, of the largest
     /// sum in Java: sums that differ in their last digit have equal probabilities.
@@ -128,13 +127,15 @@ impl Scoring {
         if param.init_score.iter().any(|init| !init.is_finite()) {
             return Err(source.refuse("init_score is not a finite number"));
         }
-        match param.num_classes {
-            2 if multi_output && !context.java() => {
+        match Task::of(source, context, meta, param)? {
+            Task::Regression => Self::regression(source, context, meta, param),
+            Task::Binary if multi_output && !context.java() => {
                 Err(source.refuse("multi-output leaves of a binary model are not defined"))
             }
-            2 => Ok(Scoring::Binary { init: 0.0 }),
-            ..=1 => Self::regression(source, context, meta, param),
-            _ if multi_output && !context.java() => {
+            Task::Binary => Ok(Scoring::Binary {
+                init: binary_init(source, context, meta, param)?,
+            }),
+            Task::Classes if multi_output && !context.java() => {
                 let (init, classes) = (param.init_score.clone(), classes());
                 if init.len() != classes.len() {
                     return Err(source.refuse(format!(
@@ -145,7 +146,7 @@ impl Scoring {
                 }
                 Ok(Scoring::MultiOutput { init, classes })
             }
-            _ => {
+            Task::Classes => {
                 let dim = usize::try_from(param.tree_dim).unwrap_or(0);
                 let classes = classes();
                 let is_odd = !context.java()
@@ -268,6 +269,70 @@ impl Scoring {
             }
         }
     }
+}
+
+/// What the trees were trained for.
+enum Task {
+    Regression,
+    Binary,
+    Classes,
+}
+
+impl Task {
+    /// Offline `task_type` decides (boosting.py `score_to_predict_result`), in Java the number of classes. Every release of
+    /// FATE writes the type, and none predicts without it: a buffer that has none is taken as Java takes it.
+    fn of(
+        source: &Source<'_>,
+        context: &mut Context<'_>,
+        meta: &BoostingTreeModelMeta,
+        param: &BoostingTreeModelParam,
+    ) -> Result<Self, Refusal> {
+        let by_classes = match param.num_classes {
+            ..=1 => Task::Regression,
+            2 => Task::Binary,
+            3.. => Task::Classes,
+        };
+        let odd = |what: &str| {
+            let classes = param.num_classes;
+            Err(source.refuse(format!(
+                "a {what} with num_classes {classes} has no offline prediction"
+            )))
+        };
+        match (meta.task_type.as_str(), by_classes) {
+            (_, task) if context.java() => Ok(task),
+            ("", task) | ("regression", task @ Task::Regression) => Ok(task),
+            ("regression", _) => {
+                context.differs("FATE-Serving 2.1.7 takes a regression for a classification when its buffer counts classes");
+                Ok(Task::Regression)
+            }
+            ("classification", Task::Regression) => odd("classification"),
+            ("classification", task) => Ok(task),
+            (other, _) => odd(other),
+        }
+    }
+}
+
+/// The one initial score of a binary model (boosting_tree_predict.py `add_y_hat`). Java leaves it out, and so does the
+/// contract (A11) for buffers that no release of FATE predicts with.
+fn binary_init(
+    source: &Source<'_>,
+    context: &mut Context<'_>,
+    meta: &BoostingTreeModelMeta,
+    param: &BoostingTreeModelParam,
+) -> Result<f64, Refusal> {
+    if context.java() || meta.task_type.is_empty() {
+        return Ok(0.0);
+    }
+    let [init] = param.init_score[..] else {
+        return Err(source.refuse(format!(
+            "init_score of a binary model has {} values",
+            param.init_score.len()
+        )));
+    };
+    if init != 0.0 {
+        context.differs("FATE-Serving 2.1.7 leaves out the initial score of a binary model");
+    }
+    Ok(init)
 }
 
 fn add_initial(sums: &mut [f64], init: &[f64]) {
