@@ -72,8 +72,17 @@ impl FeatureService {
             source_name,
             reason,
         };
-        let url = url(settings.http_url.as_deref()).map_err(setting)?;
-        let limits = limits(settings).map_err(setting)?;
+        let url = settings.http_url.as_deref().unwrap_or_default();
+        Self::at(url, "http.adapter.url", settings).map_err(setting)
+    }
+
+    /// The service at a URL that stands under `key`.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub(crate) fn at(text: &str, key: &str, settings: &Settings) -> Result<Self, String> {
+        let url = url(text, key)?;
+        let limits = limits(settings)?;
         Ok(Self {
             shown_url: shown(&url),
             url,
@@ -264,29 +273,31 @@ fn limits(settings: &Settings) -> Result<Limits, String> {
     })
 }
 
-fn url(text: Option<&str>) -> Result<Uri, String> {
-    let text = text.map(str::trim).filter(|text| !text.is_empty());
-    let text = text.ok_or("http.adapter.url is not set; it names the feature service, http://…")?;
+fn url(text: &str, key: &str) -> Result<Uri, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(format!(
+            "{key} is not set; it names the feature service, http://…"
+        ));
+    }
     let url: Uri = text
         .parse()
-        .map_err(|cause| format!("http.adapter.url is not a URL: {cause}"))?;
+        .map_err(|cause| format!("{key} is not a URL: {cause}"))?;
     match url.scheme_str() {
         Some("http") => {}
         Some("https") => {
-            return Err(
-                "http.adapter.url: https is not built in; use http:// to the service or to a proxy on this \
-                 machine that speaks TLS"
-                    .to_owned(),
-            );
+            return Err(format!(
+                "{key}: https is not built in; use http:// to the service or to a proxy on this machine that speaks TLS"
+            ));
         }
-        _ => return Err("http.adapter.url does not begin with http://".to_owned()),
+        _ => return Err(format!("{key} does not begin with http://")),
     }
-    let authority = url.authority().ok_or("http.adapter.url names no host")?;
-    if authority.host().is_empty() {
-        return Err("http.adapter.url names no host".to_owned());
-    }
+    let authority = url
+        .authority()
+        .filter(|authority| !authority.host().is_empty());
+    let authority = authority.ok_or_else(|| format!("{key} names no host"))?;
     if authority.as_str().contains('@') {
-        return Err("http.adapter.url: a user name is not supported".to_owned());
+        return Err(format!("{key}: a user name is not supported"));
     }
     Ok(url)
 }

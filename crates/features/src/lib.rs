@@ -47,8 +47,9 @@ mod test_service;
 pub use registry::{Error, batch_source, single_source};
 pub use settings::Settings;
 pub use sources::{
-    ColumnMapping, FetchMeter, KeyTemplate, MemorySettings, REDIS_SCHEMES, ReadSettings, RedisForm,
-    ServerUrl, SnapshotForm, SnapshotSettings, SourceKind, SourceReport, SourceSet, SourceSettings,
+    ColumnMapping, FetchMeter, KeyTemplate, MYSQL_SCHEMES, MemorySettings, POSTGRESQL_SCHEMES,
+    REDIS_SCHEMES, ReadSettings, RedisForm, ServerUrl, SnapshotForm, SnapshotSettings, SourceKind,
+    SourceReport, SourceSet, SourceSettings, TableSettings,
 };
 
 /// A future of a trait object's method.

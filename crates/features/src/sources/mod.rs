@@ -11,13 +11,17 @@ mod breaker;
 mod columns;
 mod connections;
 mod gate;
+mod http_batch;
 mod key_template;
+mod mysql;
+mod postgresql;
 mod redis;
 mod remembered;
 mod server_url;
 mod settings;
 mod snapshot;
 mod source;
+mod table_rows;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -37,10 +41,13 @@ use crate::{BatchRows, BoxFuture, FeatureRow, FeatureSource, Settings};
 pub use columns::ColumnMapping;
 pub use gate::ReadSettings;
 pub use key_template::KeyTemplate;
+pub use mysql::MYSQL_SCHEMES;
+pub use postgresql::POSTGRESQL_SCHEMES;
 pub use remembered::MemorySettings;
 pub use server_url::ServerUrl;
 pub use settings::{REDIS_SCHEMES, RedisForm, SourceKind, SourceSettings};
 pub use snapshot::{SnapshotForm, SnapshotSettings};
+pub use table_rows::TableSettings;
 
 pub(crate) const NAME: &str = "sources";
 

@@ -7,6 +7,7 @@ use super::gate::ReadSettings;
 use super::key_template::KeyTemplate;
 use super::server_url::ServerUrl;
 use super::snapshot::SnapshotSettings;
+use super::table_rows::TableSettings;
 
 /// One source of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub enum SourceKind {
         tls_ca: Option<PathBuf>,
     },
     Snapshot(SnapshotSettings),
+    PostgreSql(TableSettings),
+    MySql(TableSettings),
+    /// The URL of a service that is asked for many rows at a time.
+    HttpBatch(String),
 }
 
 /// How a row lies under its key.
@@ -50,7 +55,17 @@ impl SourceKind {
     pub fn shown_address(&self) -> Option<String> {
         match self {
             Self::Redis { server, .. } => Some(server.to_string()),
+            Self::PostgreSql(table) | Self::MySql(table) => Some(table.server.to_string()),
+            // What follows a `?` may be a secret.
+            Self::HttpBatch(url) => url.split(['?', '#']).next().map(without_user),
             Self::Snapshot(_) => None,
         }
+    }
+}
+
+fn without_user(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://******@{rest}"),
+        _ => url.to_owned(),
     }
 }

@@ -8,7 +8,10 @@ use fate_domain::members::Members;
 use super::columns::Answer;
 use super::connections::Pooled;
 use super::gate::{Gate, Outcome, Remote};
+use super::http_batch::HttpBatch;
 use super::key_template::{KeyTemplate, NoKey};
+use super::mysql::MySql;
+use super::postgresql::PostgreSql;
 use super::redis::Redis;
 use super::settings::{SourceKind, SourceSettings};
 use super::snapshot::Snapshot;
@@ -115,6 +118,13 @@ impl Origin {
             } => {
                 let redis = Redis::new(server, tls_ca.as_deref(), *form, columns, timeout)?;
                 Box::new(Pooled::new(redis))
+            }
+            SourceKind::PostgreSql(table) => {
+                Box::new(Pooled::new(PostgreSql::new(table, columns, timeout)?))
+            }
+            SourceKind::MySql(table) => Box::new(Pooled::new(MySql::new(table, columns)?)),
+            SourceKind::HttpBatch(url) => {
+                Box::new(HttpBatch::new(url, columns, timeout, settings.reads.pool)?)
             }
         };
         Ok(Self::Remote(Gate::new(

@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
 mod contract;
+mod http;
+mod mysql;
+mod postgresql;
 mod redis;
 mod snapshot;

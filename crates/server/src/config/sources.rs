@@ -8,8 +8,9 @@ use fate_edge::config::{
     line_of,
 };
 use fate_features::{
-    ColumnMapping, MemorySettings, REDIS_SCHEMES, ReadSettings, RedisForm, ServerUrl, SnapshotForm,
-    SnapshotSettings, SourceKind, SourceSettings,
+    ColumnMapping, MYSQL_SCHEMES, MemorySettings, POSTGRESQL_SCHEMES, REDIS_SCHEMES, ReadSettings,
+    RedisForm, ServerUrl, SnapshotForm, SnapshotSettings, SourceKind, SourceSettings,
+    TableSettings,
 };
 
 use Fallback::{Is, Unset};
@@ -20,9 +21,11 @@ const NAMES: &str = "feature.sources";
 /// More sources would be a mistake; each is asked for every row.
 const MAX_SOURCES: usize = 32;
 
-const TYPES: &[&str] = &["redis", "csv", "parquet"];
-const ON_SERVERS: &[&str] = &["redis"];
+const TYPES: &[&str] = &["redis", "postgresql", "mysql", "http", "csv", "parquet"];
+const ON_SERVERS: &[&str] = &["redis", "postgresql", "mysql", "http"];
+const IN_TABLES: &[&str] = &["postgresql", "mysql"];
 const IN_FILES: &[&str] = &["csv", "parquet"];
+const WITH_ID_COLUMN: &[&str] = &["postgresql", "mysql", "csv", "parquet"];
 
 /// The settings of a source, behind its name.
 #[rustfmt::skip]
@@ -43,7 +46,8 @@ const SETTINGS: &[Key] = &[
     honoured("breaker.pause", MILLIS, Is("1000"), "ms it is left alone before it is tried again"),
     honoured("format", Kind::Choice(&["hash", "json"]), Is("hash"), "redis: what lies under a key"),
     honoured("file", Kind::Text, Unset, "csv, parquet: the file; looked at once a second"),
-    honoured("id.column", Kind::Text, Is("id"), "csv, parquet: the column of the keys, whose values are unique"),
+    honoured("id.column", Kind::Text, Is("id"), "postgresql, mysql, csv, parquet: the column of the keys, whose values are unique"),
+    honoured("table", Kind::Text, Unset, "postgresql, mysql: the table or view, table or schema.table"),
     honoured("max.bytes", Kind::Number { min: 1024, max: 1 << 40 }, Is("1073741824"), "csv, parquet: largest file, and largest table of it in memory"),
     honoured("tls.ca", Kind::Text, Unset, "redis: PEM file of the authority that rediss:// trusts, instead of the system's"),
 ];
@@ -62,7 +66,8 @@ const OF_TYPES: &[(&str, &[&str])] = &[
     ("format", &["redis"]),
     ("tls.ca", &["redis"]),
     ("file", IN_FILES),
-    ("id.column", IN_FILES),
+    ("table", IN_TABLES),
+    ("id.column", WITH_ID_COLUMN),
     ("max.bytes", IN_FILES),
 ];
 
@@ -208,6 +213,14 @@ fn source(name: &str, values: &Values) -> Result<SourceSettings, (&'static str, 
 
 fn kind(values: &Values) -> Result<SourceKind, (&'static str, String)> {
     match values.text("type").as_deref() {
+        Some("postgresql") => Ok(SourceKind::PostgreSql(table(values, POSTGRESQL_SCHEMES)?)),
+        Some("mysql") => Ok(SourceKind::MySql(table(values, MYSQL_SCHEMES)?)),
+        Some("http") => {
+            let url = values.secret("url");
+            Ok(SourceKind::HttpBatch(
+                url.ok_or_else(|| ("url", "is not set".to_owned()))?,
+            ))
+        }
         Some("csv") => snapshot(values, SnapshotForm::Csv),
         Some("parquet") => snapshot(values, SnapshotForm::Parquet),
         Some("redis") => Ok(SourceKind::Redis {
@@ -335,6 +348,60 @@ mod tests {
         assert_eq!(listed["feature.source.behaviour.key"], "${id}");
         let shown = format!("{listed:?} {config:?} {:?}", config.sources);
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn every_type_has_its_settings() {
+        let types = [
+            (
+                "postgresql",
+                vec![("url", "postgres://u:hunter2@h/db"), ("table", "s.t")],
+            ),
+            (
+                "mysql",
+                vec![
+                    ("url", "mysql://u:hunter2@h/db"),
+                    ("table", "t"),
+                    ("id.column", "k"),
+                ],
+            ),
+            (
+                "http",
+                vec![("url", "http://h:1/rows?token=hunter2"), ("pool", "3")],
+            ),
+            ("csv", vec![("file", "/f.csv")]),
+            (
+                "parquet",
+                vec![("file", "/f.parquet"), ("max.bytes", "4096")],
+            ),
+        ];
+        for (kind, settings) in types {
+            let mut pairs = vec![
+                ("feature.single.adaptor".to_owned(), "sources"),
+                ("feature.sources".to_owned(), "a"),
+                ("feature.source.a.type".to_owned(), kind),
+            ];
+            let key = |setting: &str| format!("feature.source.a.{setting}");
+            pairs.extend(
+                settings
+                    .iter()
+                    .map(|(setting, value)| (key(setting), *value)),
+            );
+            let read = |pairs: &[(String, &'static str)]| {
+                let pairs: Vec<_> = pairs
+                    .iter()
+                    .map(|(key, value)| (key.as_str(), *value))
+                    .collect();
+                Config::from_pairs(pairs)
+            };
+            let config = read(&pairs).unwrap();
+            let listed = format!("{:?} {:?}", config.listed("", 1), config.notes());
+            assert!(!listed.contains("hunter2"), "{listed}");
+            // The first setting is one that it cannot do without.
+            pairs.remove(3);
+            let error = read(&pairs).expect_err(kind);
+            assert_eq!(error.problems[0].key, key(settings[0].0));
+        }
     }
 
     #[test]
