@@ -238,6 +238,21 @@ fn kind(values: &Values) -> Result<SourceKind, (&'static str, String)> {
     }
 }
 
+fn table(values: &Values, schemes: &[&str]) -> Result<TableSettings, (&'static str, String)> {
+    let table = values.text("table");
+    let table = table.ok_or_else(|| ("table", "is not set".to_owned()))?;
+    let is_named = |part: &str| !part.is_empty();
+    if table.split('.').count() > 2 || !table.split('.').all(is_named) {
+        let message = format!("`{table}` is not table or schema.table");
+        return Err(("table", message));
+    }
+    Ok(TableSettings {
+        server: server(values, schemes)?,
+        table,
+        id_column: values.text("id.column").unwrap_or_default(),
+    })
+}
+
 fn snapshot(values: &Values, form: SnapshotForm) -> Result<SourceKind, (&'static str, String)> {
     let path = values.text("file");
     Ok(SourceKind::Snapshot(SnapshotSettings {
