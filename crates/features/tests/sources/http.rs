@@ -10,10 +10,13 @@ use serde_json::{Value, json};
 
 use crate::contract::{self, Place, ids, set, settings, text};
 
+/// HTTP status and body for these ids.
+type Reply = fn(&[Value]) -> (u16, Vec<u8>);
+
 /// A service whose answer is `reply(ids)`: HTTP status and body.
 struct Service {
     port: u16,
-    reply: fn(&[Value]) -> (u16, Vec<u8>),
+    reply: Reply,
     running: Option<Running>,
 }
 
@@ -23,7 +26,7 @@ struct Running {
 }
 
 impl Service {
-    fn start(reply: fn(&[Value]) -> (u16, Vec<u8>)) -> Self {
+    fn start(reply: Reply) -> Self {
         let mut service = Self {
             port: 0,
             reply,
@@ -69,7 +72,7 @@ impl Drop for Service {
     }
 }
 
-fn serve(mut stream: TcpStream, reply: fn(&[Value]) -> (u16, Vec<u8>)) {
+fn serve(mut stream: TcpStream, reply: Reply) {
     let mut seen = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
@@ -154,7 +157,7 @@ async fn it_holds_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_none_fails_the_source() {
-    let replies: [(fn(&[Value]) -> (u16, Vec<u8>), &str); 6] = [
+    let replies: [(Reply, &str); 6] = [
         (|_| (500, b"{}".to_vec()), "HTTP 500"),
         (|_| (200, b"<html>".to_vec()), "not a JSON object"),
         (|_| (200, b"\xff".to_vec()), "not UTF-8"),
