@@ -4,12 +4,17 @@
 //! `data/configuration.zh.tsv`, by their English text: one that is changed or new stands in English until it is translated.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
+#![allow(
+    clippy::print_stderr,
+    reason = "what is left out is told to whoever looks into a run"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use fate_edge::config::{Fallback, Key, Kind, Treatment};
+use fate_server::config::{SOURCE_PREFIX, SOURCE_SETTINGS};
 
 const TRANSLATIONS: &str = "tests/data/configuration.zh.tsv";
 
@@ -24,6 +29,7 @@ struct Language {
     server: &'static str,
     proxy: &'static str,
     columns: [&'static str; 3],
+    sources: &'static str,
     ignored: &'static str,
     words: BTreeMap<&'static str, &'static str>,
     texts: BTreeMap<String, String>,
@@ -41,6 +47,7 @@ fn english() -> Language {
         server: "## Server: serving-server.properties",
         proxy: "## Proxy: application.properties",
         columns: ["key", "default", "meaning"],
+        sources: "Each feature source that `feature.sources` names:",
         ignored: "Keys of the Java process that are read and checked and change nothing here:",
         words: BTreeMap::new(),
         texts: BTreeMap::new(),
@@ -66,6 +73,7 @@ fn chinese() -> Language {
         server: "## serving-server：serving-server.properties",
         proxy: "## serving-proxy：application.properties",
         columns: ["键", "默认值", "含义"],
+        sources: "`feature.sources` 中每个特征来源的键：",
         ignored: "以下是 Java 进程的键：会读取并检查，但在这里不起作用。",
         words: BTreeMap::from([
             ("secret", "机密，不会被显示"),
@@ -111,7 +119,7 @@ impl Language {
         }
     }
 
-    fn row(&self, key: &Key) -> String {
+    fn row(&self, key: &Key, prefix: &str) -> String {
         let mut meaning = self.text(key.doc).to_owned();
         if let Treatment::Ignored(reason) = key.treatment {
             let joint = self.word(": ");
@@ -121,35 +129,36 @@ impl Language {
         }
         let default = self.default(key);
         format!(
-            "| `{}` | {default} | {} |\n",
+            "| `{prefix}{}` | {default} | {} |\n",
             key.name,
             meaning.replace('|', "\\|")
         )
     }
 
-    fn table(&self, keys: &[Key], are_honoured: bool) -> String {
+    fn table(&self, keys: &[Key], prefix: &str, are_honoured: bool) -> String {
         let [key, default, meaning] = self.columns;
         let mut table = format!("| {key} | {default} | {meaning} |\n|---|---|---|\n");
         keys.iter()
             .filter(|key| (key.treatment == Treatment::Honoured) == are_honoured)
-            .for_each(|key| table.push_str(&self.row(key)));
+            .for_each(|key| table.push_str(&self.row(key, prefix)));
         table
     }
 
     fn reference(&self) -> String {
+        let sources = format!(
+            "\n{}\n\n{}",
+            self.sources,
+            self.table(SOURCE_SETTINGS, &format!("{SOURCE_PREFIX}NAME."), true)
+        );
         let mut page = self.head.to_owned();
-        for (title, keys) in [
-            (self.server, fate_server::config::KEYS),
-            (self.proxy, fate_proxy::config::KEYS),
+        for (title, keys, more) in [
+            (self.server, fate_server::config::KEYS, sources.as_str()),
+            (self.proxy, fate_proxy::config::KEYS, ""),
         ] {
-            let honoured = self.table(keys, true);
-            let ignored = self.table(keys, false);
-            write!(
-                page,
-                "\n{title}\n\n{honoured}\n{}\n\n{ignored}",
-                self.ignored
-            )
-            .unwrap();
+            let honoured = self.table(keys, "", true);
+            let ignored = self.table(keys, "", false);
+            let reason = self.ignored;
+            write!(page, "\n{title}\n\n{honoured}{more}\n{reason}\n\n{ignored}").unwrap();
         }
         page
     }

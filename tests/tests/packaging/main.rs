@@ -2,6 +2,10 @@
 //! are for, where those are installed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
+#![allow(
+    clippy::print_stderr,
+    reason = "what is left out is told to whoever looks into a run"
+)]
 
 mod containers;
 mod helm;

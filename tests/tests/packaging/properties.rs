@@ -25,13 +25,21 @@ impl Role {
     pub(super) fn knows(self, key: &str) -> bool {
         let is_alias = |alias: &(&str, &str)| alias.0 == key;
         match self {
-            Self::Server => find(fate_server::config::KEYS, key).is_some(),
+            Self::Server => find(fate_server::config::KEYS, key).is_some() || is_of_source(key),
             Self::Proxy => {
                 find(fate_proxy::config::KEYS, key).is_some()
                     || fate_proxy::config::ALIASES.iter().any(is_alias)
             }
         }
     }
+}
+
+/// Whether it is a setting of a feature source of any name.
+fn is_of_source(key: &str) -> bool {
+    let setting = key
+        .strip_prefix(fate_server::config::SOURCE_PREFIX)
+        .and_then(|rest| rest.split_once('.'));
+    setting.is_some_and(|(_, name)| find(fate_server::config::SOURCE_SETTINGS, name).is_some())
 }
 
 /// Properties files of `conf/`.

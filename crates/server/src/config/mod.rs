@@ -26,6 +26,7 @@ pub use fate_edge::config::{
 pub use keys::KEYS;
 pub use registry::RegistryConfig;
 pub use result_cache::ResultCacheConfig;
+pub use sources::{PREFIX as SOURCE_PREFIX, SETTINGS as SOURCE_SETTINGS};
 
 /// The interface version announced in packets and `listProps`, the one of FATE-Serving 2.1.7.
 pub const CURRENT_VERSION: i64 = 216;

@@ -16,7 +16,7 @@ use fate_features::{
 use Fallback::{Is, Unset};
 
 /// What the keys of all sources begin with.
-pub(super) const PREFIX: &str = "feature.source.";
+pub const PREFIX: &str = "feature.source.";
 const NAMES: &str = "feature.sources";
 /// More sources would be a mistake; each is asked for every row.
 const MAX_SOURCES: usize = 32;
@@ -29,7 +29,7 @@ const WITH_ID_COLUMN: &[&str] = &["postgresql", "mysql", "csv", "parquet"];
 
 /// The settings of a source, behind its name.
 #[rustfmt::skip]
-const SETTINGS: &[Key] = &[
+pub const SETTINGS: &[Key] = &[
     honoured("type", Kind::Choice(TYPES), Unset, "kind of source"),
     // May hold a password: shown without it.
     honoured("url", Kind::Secret, Unset, "address of the server"),
