@@ -168,6 +168,7 @@ impl Language {
 fn said() -> Vec<&'static str> {
     let keys = fate_server::config::KEYS
         .iter()
+        .chain(SOURCE_SETTINGS)
         .chain(fate_proxy::config::KEYS);
     keys.flat_map(|key| match key.treatment {
         Treatment::Ignored(reason) => vec![key.doc, reason],
