@@ -17,6 +17,7 @@ mod coverage;
 mod dsl;
 mod merge;
 mod partial;
+mod plain_json;
 mod plan;
 mod python_number;
 mod refusal;

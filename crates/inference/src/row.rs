@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::{
     Cell,
     cell::{Spelling, is_integer_token},
+    plain_json,
     symbols::{Column, Symbols},
 };
 
@@ -80,6 +81,26 @@ impl<'a> Row<'a> {
 
     /// Reads the text of one JSON object (`featureData`); names that no component uses are validated and skipped.
     pub(crate) fn read_json(&mut self, symbols: &Symbols, object: &'a str) -> Result<(), Fault> {
+        let unknown = self.unknown;
+        let mut expected = 0;
+        let is_plain = plain_json::members(object, |name, cell| {
+            match symbols.find_near(name, expected) {
+                Some(column) => {
+                    expected = column.index() + 1;
+                    self.set(column, cell);
+                }
+                None => self.count_unknown(),
+            }
+        });
+        if is_plain.is_some() {
+            return Ok(());
+        }
+        // What has been set so far will be set again.
+        self.unknown = unknown;
+        self.read_any_json(symbols, object)
+    }
+
+    fn read_any_json(&mut self, symbols: &Symbols, object: &'a str) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(object);
         json.deserialize_map(RowVisitor { row: self, symbols })
             .map_err(|error| {
@@ -224,5 +245,94 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+    }
+
+    /// SplitMix64.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.0;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((mixed ^ (mixed >> 31)) % end as u64) as usize
+        }
+
+        fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
+            list[self.below(list.len())]
+        }
+
+        fn number(&mut self) -> String {
+            let digits = |dice: &mut Dice, most: usize| -> String {
+                let count = 1 + dice.below(most);
+                (0..count)
+                    .map(|_| dice.pick(&["0", "1", "5", "7", "9"]))
+                    .collect()
+            };
+            let mut text = self.pick(&["", "", "-"]).to_owned();
+            text.push_str(digits(self, 4).trim_start_matches('0'));
+            if text.is_empty() || text == "-" {
+                text.push('0');
+            }
+            if self.below(3) > 0 {
+                text.push('.');
+                text.push_str(&digits(self, 24));
+            }
+            if self.below(6) == 0 {
+                text.push_str(self.pick(&["e", "E", "e+", "E-"]));
+                text.push_str(&digits(self, 3));
+            }
+            text
+        }
+
+        fn object(&mut self) -> String {
+            let members: Vec<String> = (0..self.below(6))
+                .map(|_| {
+                    let name = self.pick(&["a", "b", "zz", "\\u0061", "a b", "年龄", ""]);
+                    let value = match self.below(9) {
+                        0 => self
+                            .pick(&[
+                                "true", "false", "null", "[1]", "{}", "tru", "01", "-", "1.", ".5",
+                                "1e", "NaN",
+                            ])
+                            .to_owned(),
+                        1 => format!("\"{}\"", self.pick(&["", "x", "1.50", "x\\n", "年", "\t"])),
+                        _ => self.number(),
+                    };
+                    let space = self.pick(&["", "", " ", "\n\t"]);
+                    format!("{space}\"{name}\"{space}:{space}{value}{space}")
+                })
+                .collect();
+            let end = self.pick(&["}", "}", "}", "} trailing", "", ",}", "]"]);
+            format!("{}{{{}{end}", self.pick(&["", " "]), members.join(","))
+        }
+    }
+
+    #[test]
+    fn plain_rows_are_read_as_any_others() {
+        let mut symbols = Symbols::default();
+        for name in ["a", "b", "年龄"] {
+            symbols.intern(name);
+        }
+        let mut dice = Dice(1);
+        let (mut plain, mut refused) = (0, 0);
+        for _ in 0..200_000 {
+            let text = dice.object();
+            let (mut quick, mut any) = (Row::with_columns(3), Row::with_columns(3));
+            let outcomes = (
+                quick.read_json(&symbols, &text),
+                any.read_any_json(&symbols, &text),
+            );
+            assert_eq!(outcomes.0.is_ok(), outcomes.1.is_ok(), "{text}");
+            if outcomes.1.is_err() {
+                refused += 1;
+                continue;
+            }
+            plain += usize::from(plain_json::members(&text, |_, _| ()).is_some());
+            // Debug tells -0.0 from 0.0.
+            assert_eq!(format!("{quick:?}"), format!("{any:?}"), "{text}");
+        }
+        assert!(plain > 50_000 && refused > 50_000, "{plain} {refused}");
     }
 }
