@@ -1,6 +1,6 @@
 //! What every role has at its ports, whichever services it answers there.
 //!
-//! Listeners for gRPC and HTTP, TLS in both directions, admission and the budget of bytes, flow control with its counters, the parts of
+//! Listeners for gRPC and HTTP, TLS in both directions, admission and the budget of bytes, flow control with its counters, traces, the parts of
 //! `CommonService` that are the same everywhere, log levels, the flow log, and the mechanics of properties files.
 //! Which services, paths and keys there are is the role's own affair. May depend on `domain` and `proto`; together with
 //! the roles the only crate that names tonic and axum. Promises:
@@ -39,3 +39,4 @@ pub mod small_file;
 pub mod stream;
 mod taken;
 pub mod tls;
+pub mod trace;

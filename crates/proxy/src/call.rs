@@ -1,9 +1,11 @@
 //! What a call brings along besides its message: how long its caller waits, and whose trace it belongs to.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use fate_edge::deadline;
+use fate_edge::trace::{self, Span, TraceContext};
 use hyper::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
@@ -30,6 +32,8 @@ const MAX_TRACE_BYTES: usize = 8192;
 pub(crate) struct CallContext {
     /// When the caller stops waiting, if it said so.
     pub(crate) deadline: Option<Instant>,
+    /// The span that the call belongs to, as the caller says.
+    pub(crate) trace: Option<TraceContext>,
     /// Headers that are passed on.
     pub(crate) passed_on: HeaderMap,
     /// The proxies that a packet has passed, as its sender says.
@@ -50,10 +54,36 @@ impl CallContext {
         }
         Self {
             deadline: deadline::of_headers(headers),
+            trace: TraceContext::of_headers(headers),
             passed_on,
             hops: headers.get(HOPS_HEADER).cloned(),
             source: None,
         }
+    }
+
+    /// A call of the server in this process.
+    pub(crate) fn of_own_server(deadline: Instant) -> Self {
+        let trace = trace::current();
+        let mut passed_on = HeaderMap::new();
+        if let Some(context) = &trace {
+            context.write(&mut passed_on);
+        }
+        Self {
+            deadline: Some(deadline),
+            trace,
+            passed_on,
+            ..Self::default()
+        }
+    }
+
+    /// The same call as a part of this span.
+    pub(crate) fn in_span(&self, span: &Span) -> Cow<'_, Self> {
+        let Some(context) = span.context() else {
+            return Cow::Borrowed(self);
+        };
+        let mut call = self.clone();
+        context.write(&mut call.passed_on);
+        Cow::Owned(call)
     }
 
     /// The same call with another list of proxies, which is passed on.

@@ -50,10 +50,7 @@ impl ProxyHandle {
     /// There is no packet to give back.
     pub async fn unary_call(&self, packet: Packet, deadline: Instant) -> Result<Packet, NoAnswer> {
         let node = self.node.upgrade().ok_or(NoAnswer::Stopped)?;
-        let call = CallContext {
-            deadline: Some(deadline),
-            ..CallContext::default()
-        };
+        let call = CallContext::of_own_server(deadline);
         let gate = &node.gates.own_server;
         let packet = WirePacket::encoded(packet);
         let reply = node.unary_in(gate, Arrival::Intra, packet, &call).await;

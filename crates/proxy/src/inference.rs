@@ -9,6 +9,7 @@ use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use fate_edge::admission::Gate;
 use fate_edge::guard::guarded;
+use fate_edge::trace;
 use fate_proto::inference::InferenceMessage;
 use prost::Message as _;
 use serde_json::json;
@@ -152,10 +153,11 @@ impl Node {
     ) -> Result<Bytes, Fault> {
         let started = Instant::now();
         let name = which.name();
+        let mut span = self.tracing.received(name.service, call.trace.clone());
         let outcome = match self.enter(self.gate(which), name) {
             Ok(_permit) => {
                 let asked = self.ask_server(which, service_id, message.clone(), call, &mut trail);
-                guarded(name.service, asked)
+                guarded(name.service, span.around(asked))
                     .await
                     .and_then(|outcome| outcome)
             }
@@ -163,7 +165,8 @@ impl Node {
         };
         let told = outcome.as_ref().map(|_| ());
         let output = outcome.as_ref().map_or(&[][..], |answer| answer);
-        self.account(name, call, &trail, started, told, (&message, output));
+        let bodies = (&message[..], output);
+        self.account(name, call, &trail, started, told, bodies, &mut span);
         outcome
     }
 
@@ -210,10 +213,16 @@ impl Node {
         // Java's text; the cause is in the log.
         let fault = Fault::new(ReturnCode::NET, "remote rpc exception");
         let (peer, _place) = self.peer(route, which.name().service, &fault).await?;
+        let mut span = trace::child("forward", trace::Kind::Client);
+        span.note("server.address", &*route.shown);
+        let call = &*call.in_span(&span);
         let sent = Instant::now();
         let answer = match &peer.link {
             Link::Grpc(peer) => peer.unary(which.path(), message, call, deadline).await,
-            Link::OwnServer(server) => in_time(deadline, ask_own(&**server, which, message)).await,
+            Link::OwnServer(server) => {
+                let asked = span.around(ask_own(&**server, which, message));
+                in_time(deadline, asked).await
+            }
             Link::Http(_) => {
                 tracing::warn!(
                     peer = route.shown,
@@ -223,6 +232,9 @@ impl Node {
             }
         };
         peer.note(&answer, sent.elapsed());
+        if let Err(cause) = &answer {
+            span.fail(|| cause.to_string());
+        }
         match answer {
             Ok(answer) => Ok(Ok(answer)),
             Err(NotAnswered::Unsent(cause)) => {

@@ -13,6 +13,7 @@ use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
 use fate_edge::process;
 use fate_edge::tls::{Identity, ServerFiles, ServerTls, TlsError};
+use fate_edge::trace::{ServiceInstance, Tracing, instance};
 use fate_registry::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -33,6 +34,8 @@ use crate::{grpc, http};
 
 /// After the last call is answered, connections get this long to take the answer and close.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// For the export of the last spans.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 /// For taking back what is registered.
 const UNREGISTER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -173,7 +176,7 @@ impl Proxy {
         config::say(config.notes());
         let tls = config.inter_tls.as_ref().map(inter_tls).transpose()?;
         let ports = Ports::open(&config).await?;
-        let node = Arc::new(assemble(config, embedding, &ports));
+        let node = Arc::new(assemble(config, embedding, &ports)?);
         Ok(PreparedProxy { node, ports, tls })
     }
 }
@@ -203,7 +206,8 @@ fn inter_tls(files: &InterTls) -> Result<ServerTls, TlsError> {
     })
 }
 
-fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
+fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Result<Node, StartError> {
+    let tracing = tracing(&config, ports)?;
     // Not the server's name for it: both may run in one directory.
     let rules = config.state_path.join(".fate/proxyFlowRules.json");
     let own = OwnAddresses::new(ports.addresses());
@@ -224,7 +228,7 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
         forwarder = forwarder.with_own_server(Arc::clone(&server));
         peers = peers.with_own_server(server);
     }
-    Node {
+    Ok(Node {
         editor: Arc::new(RouteEditor::new(Arc::clone(&table))),
         forwarder,
         table,
@@ -233,6 +237,7 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
         flow: Arc::new(FlowControl::open(rules, Clock::system())),
         metrics: Metrics::default(),
         telemetry: Telemetry::default(),
+        tracing,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
         strangers_bytes: held_bytes.part(strangers_part(&config)),
@@ -240,7 +245,18 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Node {
         log_levels: embedding.log_levels,
         case_ids: CaseIds::default(),
         config,
-    }
+    })
+}
+
+fn tracing(config: &Config, ports: &Ports) -> Result<Tracing, StartError> {
+    let Some(traces) = &config.traces else {
+        return Ok(Tracing::default());
+    };
+    let identity = ServiceInstance {
+        service: "serving-proxy",
+        instance: instance(&ports.inter.1),
+    };
+    traces.open(identity).map_err(StartError::Setup)
 }
 
 /// Half of the bytes, but room for one message in any case.
@@ -326,6 +342,7 @@ impl RunningProxy {
             tracing::info!("closing connections that are still open");
         }
         self.tasks.abort_all();
+        self.node.tracing.flush(FLUSH_PATIENCE).await;
         tracing::info!("serving-proxy stopped");
     }
 }

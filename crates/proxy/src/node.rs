@@ -9,11 +9,13 @@ use fate_domain::return_code::ReturnCode;
 use fate_edge::admission::{Gate, Permit, over_load, refusal};
 use fate_edge::clock::now_ms;
 use fate_edge::flow::{FlowControl, Metrics};
+use fate_edge::flow_log::plain;
 use fate_edge::http::Readiness;
 use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
 use fate_edge::process;
 use fate_edge::prometheus::Shed;
+use fate_edge::trace::{Span, Tracing};
 use fate_registry::Registry;
 use serde_json::json;
 
@@ -38,6 +40,7 @@ pub(crate) struct Node {
     pub(crate) flow: Arc<FlowControl>,
     pub(crate) metrics: Metrics,
     pub(crate) telemetry: Telemetry,
+    pub(crate) tracing: Tracing,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
     /// What unanswered requests hold, of `proxy.max.body.bytes`.
@@ -133,7 +136,11 @@ impl Node {
         passed.swap_remove(passed.len() - 1)
     }
 
-    /// Counts a finished call and writes its line.
+    /// Counts a finished call, writes its line, ends its span.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "all that is known of a call at its end"
+    )]
     pub(crate) fn account(
         &self,
         name: ServiceName,
@@ -142,6 +149,7 @@ impl Node {
         started: Instant,
         outcome: Result<(), &Fault>,
         (input, output): (&[u8], &[u8]),
+        span: &mut Span,
     ) {
         match outcome {
             Ok(()) => self.flow.succeeded(name.resource, 1),
@@ -149,7 +157,7 @@ impl Node {
         }
         let (cost, return_code) = (started.elapsed(), outcome.err().map_or(0, |one| one.code.0));
         self.telemetry.finished(name, trail, return_code, cost);
-        flow_line::write(&FlowLine {
+        let line = FlowLine {
             source: call.source,
             case_id: &trail.case_id,
             guest: &trail.guest,
@@ -161,7 +169,10 @@ impl Node {
             router: &trail.router,
             input: self.config.print_input.then_some(input),
             output: self.config.print_output.then_some(output),
-        });
+        };
+        span.within(|| flow_line::write(&line));
+        span.note("fate.case_id", &*plain(&trail.case_id));
+        span.answered(return_code);
     }
 
     /// The text of the route table in force.

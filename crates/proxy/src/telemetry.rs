@@ -122,6 +122,7 @@ pub(crate) fn page(node: &Node) -> Page {
             f64::from(u8::from(is_connected)),
         );
     }
+    node.tracing.write(&mut page);
     write_process(&mut page);
     page
 }

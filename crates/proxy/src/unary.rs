@@ -8,6 +8,7 @@ use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
 use fate_edge::admission::Gate;
 use fate_edge::guard::guarded;
+use fate_edge::trace;
 use fate_proto::proxy::{Data, Packet, Topic};
 use prost::Message as _;
 use tonic::Status;
@@ -121,10 +122,11 @@ impl Node {
         let started = Instant::now();
         let input = packet.packet().body.clone().unwrap_or_default().value;
         let mut trail = self.packet_trail(packet.packet());
+        let mut span = self.tracing.received(UNARY.service, call.trace.clone());
         let outcome = match self.enter(gate, UNARY) {
             Ok(_permit) => {
                 let forwarded = self.forward(arrival, packet, call, &mut trail);
-                guarded(UNARY.service, forwarded)
+                guarded(UNARY.service, span.around(forwarded))
                     .await
                     .and_then(|outcome| outcome)
             }
@@ -132,7 +134,8 @@ impl Node {
         };
         let output = outcome.as_ref().map_or(&[][..], Reply::output);
         let told = outcome.as_ref().map(|_| ());
-        self.account(UNARY, call, &trail, started, told, (&input, output));
+        let bodies = (&input[..], output);
+        self.account(UNARY, call, &trail, started, told, bodies, &mut span);
         outcome.unwrap_or_else(|fault| Reply::Packet(Box::new(fault_packet(&fault))))
     }
 
@@ -187,6 +190,9 @@ impl Node {
     ) -> Result<Result<Reply, Fault>, NotSent> {
         let fault = no_answer_from(route);
         let (peer, _place) = self.peer(route, UNARY.service, &fault).await?;
+        let mut span = trace::child("forward", trace::Kind::Client);
+        span.note("server.address", &*route.shown);
+        let call = &*call.in_span(&span);
         let sent = Instant::now();
         let as_reply = |packet| Reply::Packet(Box::new(packet));
         let reply = match &peer.link {
@@ -197,11 +203,14 @@ impl Node {
             }
             Link::Http(peer) => peer.post(packet.packet(), call).await.map(as_reply),
             Link::OwnServer(server) => {
-                let answer = server.unary_call(packet.packet().clone());
+                let answer = span.around(server.unary_call(packet.packet().clone()));
                 in_time(deadline, answer).await.map(as_reply)
             }
         };
         peer.note(&reply, sent.elapsed());
+        if let Err(cause) = &reply {
+            span.fail(|| cause.to_string());
+        }
         match reply {
             Ok(reply) => Ok(Ok(reply)),
             Err(NotAnswered::Unsent(cause)) => {

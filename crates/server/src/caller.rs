@@ -4,17 +4,20 @@ use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 use fate_edge::deadline;
+use fate_edge::trace::TraceContext;
 use tokio::time::Instant;
 
 use crate::node::Node;
 
 /// Of one that nothing is known of, such as the proxy in this process, everything is let in.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Caller {
     /// When it stops waiting.
     pub(crate) deadline: Option<Instant>,
     /// Whether it has used up `limit.caller.qps`.
     pub(crate) is_over_limit: bool,
+    /// The span that its call belongs to.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Node {
@@ -32,6 +35,7 @@ impl Node {
         Caller {
             deadline: deadline::of_headers(headers),
             is_over_limit: false,
+            trace: TraceContext::of_headers(headers),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fate_edge::trace;
 use fate_model::Binding;
 use fate_proto::proxy::Packet;
 
@@ -40,16 +41,24 @@ impl ServerHandle {
 
     /// A guest's packet to this party's host (contract 01 §1.5).
     pub async fn unary_call(&self, packet: Packet) -> Packet {
-        self.node.unary_call(packet, Caller::default()).await
+        self.node.unary_call(packet, caller()).await
     }
 
     /// One row for this party's guest; both bodies are the JSON of contract 01 §2.2.
     pub async fn infer(&self, body: Bytes) -> Vec<u8> {
-        self.node.infer(body, Caller::default()).await
+        self.node.infer(body, caller()).await
     }
 
     /// Many rows (contract 01 §2.3).
     pub async fn infer_batch(&self, body: Bytes) -> Vec<u8> {
-        self.node.infer_batch(body, Caller::default()).await
+        self.node.infer_batch(body, caller()).await
+    }
+}
+
+/// Whoever calls in this process, in the span it is in.
+fn caller() -> Caller {
+    Caller {
+        trace: trace::current(),
+        ..Caller::default()
     }
 }

@@ -29,6 +29,7 @@ mod result_cache;
 mod source_meters;
 mod sync;
 mod telemetry;
+mod traced_source;
 mod transport;
 
 pub use config::{Config, ConfigError};

@@ -18,6 +18,7 @@ use fate_edge::grpc::Health;
 use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
 use fate_edge::process;
+use fate_edge::trace::{ServiceInstance, Tracing, instance};
 use fate_features::FeatureSource;
 use fate_federation::{Admission, Guest, GuestSettings, Host, HostSettings, HostTransport};
 use fate_model::{Models, RestoreReport};
@@ -35,11 +36,14 @@ use crate::node::Node;
 use crate::readiness::Registered;
 use crate::registration::{self, Registration};
 use crate::telemetry::{MeasuredTransport, Telemetry};
+use crate::traced_source::TracedSource;
 use crate::transport::Routes;
 use crate::{grpc, http, result_cache, sync};
 
 /// After the last call is answered, connections get this long to take the answer and close.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// For the export of the last spans.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -201,6 +205,7 @@ impl RunningServer {
             tracing::info!("closing connections that are still open");
         }
         self.tasks.abort_all();
+        self.node.tracing.flush(FLUSH_PATIENCE).await;
         tracing::info!("serving-server stopped");
     }
 }
@@ -318,6 +323,13 @@ fn assemble(
     let admission: Arc<dyn Admission> = Arc::new(FlowRules(Arc::clone(&flow)));
     let results =
         result_cache::open(&config).map_err(|error| StartError::Setup(error.to_string()))?;
+    let tracing = tracing(&config, grpc_port)?;
+    let single = embedding.single_source.or(sources.single.ok().flatten());
+    let batch = embedding.batch_source.or(sources.batch.ok().flatten());
+    let traced = |source| match &config.traces {
+        Some(_) => Arc::new(TracedSource(source)) as Arc<dyn FeatureSource>,
+        None => source,
+    };
     let guest = Guest {
         models: models.clone(),
         transport,
@@ -336,8 +348,8 @@ fn assemble(
     };
     let host = Host {
         models: models.clone(),
-        single: embedding.single_source.or(sources.single.ok().flatten()),
-        batch: embedding.batch_source.or(sources.batch.ok().flatten()),
+        single: single.map(traced),
+        batch: batch.map(traced),
         admission,
         settings: HostSettings {
             batch_max: config.batch_max,
@@ -356,6 +368,7 @@ fn assemble(
         flow,
         metrics: Metrics::default(),
         telemetry,
+        tracing,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
         caller_limit,
@@ -363,6 +376,17 @@ fn assemble(
         log_levels: embedding.log_levels,
         config,
     })
+}
+
+fn tracing(config: &Config, grpc_port: u16) -> Result<Tracing, StartError> {
+    let Some(traces) = &config.traces else {
+        return Ok(Tracing::default());
+    };
+    let identity = ServiceInstance {
+        service: "serving-server",
+        instance: instance(&SocketAddr::new(config.bind, grpc_port)),
+    };
+    traces.open(identity).map_err(StartError::Setup)
 }
 
 async fn serve(

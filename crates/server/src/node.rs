@@ -17,6 +17,7 @@ use fate_edge::log_levels::LogLevels;
 use fate_edge::managed::{ManagedEntry, managed};
 use fate_edge::process;
 use fate_edge::prometheus::Shed;
+use fate_edge::trace::{Span, Tracing};
 use fate_federation::{Answer, CallRecord, Guest, Host, Shape, Stage, failed_reply};
 use fate_model::Models;
 use fate_proto::proxy::{Data, Packet};
@@ -42,6 +43,7 @@ pub(crate) struct Node {
     pub(crate) flow: Arc<FlowControl>,
     pub(crate) metrics: Metrics,
     pub(crate) telemetry: Telemetry,
+    pub(crate) tracing: Tracing,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
     pub(crate) caller_limit: Option<CallerLimit>,
@@ -137,16 +139,17 @@ impl Node {
         work: impl Future<Output = Answer>,
     ) -> Vec<u8> {
         let started = Instant::now();
-        let _permit = match self.admit(entry, caller) {
+        let mut span = self.tracing.received(entry.service, caller.trace.clone());
+        let _permit = match self.admit(entry, &caller) {
             Ok(permit) => permit,
-            Err(reason) => return self.refuse(entry, reason),
+            Err(reason) => return self.refuse(entry, reason, &mut span),
         };
-        match guarded(entry.service, work).await {
+        match guarded(entry.service, span.around(work)).await {
             Ok(Answer { body, record }) => {
-                self.account(&record, started.elapsed(), input, &body);
+                self.account(&record, started.elapsed(), (input, &body), &mut span);
                 body
             }
-            Err(fault) => self.broken(entry, &fault, started),
+            Err(fault) => self.broken(entry, &fault, started, &mut span),
         }
     }
 
@@ -154,27 +157,25 @@ impl Node {
     pub(crate) async fn unary_call(&self, packet: Packet, caller: Caller) -> Packet {
         let started = Instant::now();
         let entry = host_entry(&packet);
+        let mut span = self.tracing.received(entry.service, caller.trace.clone());
         let input = packet
             .body
             .as_ref()
             .map(|body| body.value.clone())
             .unwrap_or_default();
-        let _permit = match self.admit(entry, caller) {
+        let _permit = match self.admit(entry, &caller) {
             Ok(permit) => permit,
-            Err(reason) => return packet_of(self.refuse(entry, reason)),
+            Err(reason) => return packet_of(self.refuse(entry, reason, &mut span)),
         };
-        match guarded(entry.service, self.host.unary_call(packet)).await {
+        let work = span.around(self.host.unary_call(packet));
+        match guarded(entry.service, work).await {
             Ok((reply, record)) => {
                 let output = reply.body.as_ref().map(|body| &body.value[..]);
-                self.account(
-                    &record,
-                    started.elapsed(),
-                    &input,
-                    output.unwrap_or_default(),
-                );
+                let bodies = (&input[..], output.unwrap_or_default());
+                self.account(&record, started.elapsed(), bodies, &mut span);
                 reply
             }
-            Err(fault) => packet_of(self.broken(entry, &fault, started)),
+            Err(fault) => packet_of(self.broken(entry, &fault, started, &mut span)),
         }
     }
 
@@ -189,7 +190,13 @@ impl Node {
     }
 
     /// Counts a finished call and writes its line.
-    fn account(&self, record: &CallRecord, cost: Duration, input: &[u8], output: &[u8]) {
+    fn account(
+        &self,
+        record: &CallRecord,
+        cost: Duration,
+        (input, output): (&[u8], &[u8]),
+        span: &mut Span,
+    ) {
         let entry = Entry::of_resource(record.resource);
         self.telemetry.finished(entry, record, cost);
         // The only refusals with a record are those of flow rules.
@@ -207,7 +214,7 @@ impl Node {
             self.flow.succeeded(&resource, succeeded);
             self.flow.failed(&resource, failed);
         }
-        flow_log::write(&flow_log::Line {
+        let line = flow_log::Line {
             case_id: &record.case_id,
             return_code: record.return_code.0,
             cost,
@@ -216,11 +223,15 @@ impl Node {
             router: &self.router_info(record),
             input: self.config.print_input.then_some(input),
             output: self.config.print_output.then_some(output),
-        });
+        };
+        span.within(|| flow_log::write(&line));
+        span.note("fate.case_id", &*flow_log::plain(&record.case_id));
+        span.note("fate.rows", i64::from(record.rows));
+        span.answered(record.return_code.0);
     }
 
     /// A place for a call, unless its caller calls too often or would not see the answer.
-    fn admit(&self, entry: &Entry, caller: Caller) -> Result<Permit, Shed> {
+    fn admit(&self, entry: &Entry, caller: &Caller) -> Result<Permit, Shed> {
         // A place is taken first: a server that stops says so to everybody.
         let permit = self.gates.inference.try_enter()?;
         if caller.is_over_limit {
@@ -232,24 +243,30 @@ impl Node {
         Ok(permit)
     }
 
-    fn refuse(&self, entry: &Entry, reason: Shed) -> Vec<u8> {
+    fn refuse(&self, entry: &Entry, reason: Shed, span: &mut Span) -> Vec<u8> {
         self.flow.blocked(entry.resource, 1);
         self.telemetry.shed(reason);
         let fault = match reason {
             Shed::Draining => refusal(Refused::Closed, entry.service),
             _ => over_load(entry.service),
         };
-        self.finish_failed(entry, &fault, Duration::ZERO)
+        self.finish_failed(entry, &fault, Duration::ZERO, span)
     }
 
-    fn broken(&self, entry: &Entry, fault: &Fault, started: Instant) -> Vec<u8> {
+    fn broken(&self, entry: &Entry, fault: &Fault, started: Instant, span: &mut Span) -> Vec<u8> {
         self.flow.failed(entry.resource, 1);
-        self.finish_failed(entry, fault, started.elapsed())
+        self.finish_failed(entry, fault, started.elapsed(), span)
     }
 
-    fn finish_failed(&self, entry: &Entry, fault: &Fault, cost: Duration) -> Vec<u8> {
+    fn finish_failed(
+        &self,
+        entry: &Entry,
+        fault: &Fault,
+        cost: Duration,
+        span: &mut Span,
+    ) -> Vec<u8> {
         self.telemetry.broken_off(entry, fault.code.0, cost);
-        flow_log::write(&flow_log::Line {
+        let line = flow_log::Line {
             case_id: "",
             return_code: fault.code.0,
             cost,
@@ -258,7 +275,9 @@ impl Node {
             router: "",
             input: None,
             output: None,
-        });
+        };
+        span.within(|| flow_log::write(&line));
+        span.answered(fault.code.0);
         failed_reply(entry.shape, fault)
     }
 

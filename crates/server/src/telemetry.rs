@@ -9,6 +9,7 @@ use fate_edge::prometheus::{
     CodeCounters, Counter, Histogram, Kind, Page, PartyMeters, Shed, ShedCounters,
     write_build_info, write_process,
 };
+use fate_edge::trace::{self, Span};
 use fate_federation::{CallError, CallRecord, HostTransport, Stage};
 use fate_proto::proxy::Packet;
 use futures::future::BoxFuture;
@@ -173,6 +174,7 @@ pub(crate) fn page(node: &Node) -> Page {
         node.held_bytes.held() as f64,
     );
     write_models(&mut page, node);
+    node.tracing.write(&mut page);
     if let Some(registration) = &node.registration {
         let state = registration.registry.state();
         page.gauge(
@@ -210,7 +212,7 @@ fn write_models(page: &mut Page, node: &Node) {
     );
 }
 
-/// The way to the hosts, with a look at the clock.
+/// The way to the hosts, with a look at the clock; a span of the guest's call.
 #[derive(Debug)]
 pub(crate) struct MeasuredTransport {
     pub(crate) inner: Arc<dyn HostTransport>,
@@ -225,20 +227,27 @@ impl HostTransport for MeasuredTransport {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Packet, CallError>> {
         let call = self.inner.call(party_id, packet, deadline);
-        let measure = Measure {
+        let mut span = trace::child("remote", trace::Kind::Client);
+        span.note("fate.party", party_id);
+        let call = span.around(call);
+        let mut measure = Measure {
             parties: &self.parties,
             party_id,
             started: Instant::now(),
             outcome: "abandoned",
+            span,
         };
         Box::pin(async move {
             let outcome = call.await;
-            measure.ends(match &outcome {
+            measure.outcome = match &outcome {
                 Ok(_) => "ok",
                 Err(CallError::Timeout) => "timeout",
                 Err(CallError::Unavailable(_)) => "unavailable",
                 Err(CallError::NoRoute | CallError::NoRegisteredProxy) => "no_route",
-            });
+            };
+            if let Err(error) = &outcome {
+                measure.span.fail(|| error.to_string());
+            }
             outcome
         })
     }
@@ -254,17 +263,13 @@ struct Measure<'a> {
     party_id: &'a str,
     started: Instant,
     outcome: &'static str,
-}
-
-impl Measure<'_> {
-    fn ends(mut self, outcome: &'static str) {
-        self.outcome = outcome;
-    }
+    span: Span,
 }
 
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
         let took = self.started.elapsed();
+        self.span.note("fate.outcome", self.outcome);
         self.parties.observe(self.party_id, self.outcome, took);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use fate_edge::channel::{MAX_MESSAGE_BYTES, innermost, is_timeout, lazy_channel, status_name};
 use fate_edge::config::Address;
+use fate_edge::trace;
 use fate_federation::{CallError, HostTransport};
 use fate_proto::proxy::Packet;
 use fate_proto::proxy::data_transfer_service_client::DataTransferServiceClient;
@@ -13,6 +14,7 @@ use fate_registry::Registry;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -168,6 +170,11 @@ impl Link {
     async fn call(&self, packet: Packet, deadline: Instant) -> Result<Packet, CallError> {
         let mut request = Request::new(packet);
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        if let Some(context) = trace::current() {
+            let mut headers = std::mem::take(request.metadata_mut()).into_headers();
+            context.write(&mut headers);
+            *request.metadata_mut() = MetadataMap::from_headers(headers);
+        }
         let mut client = self.client.clone();
         // The generated call first waits for a connection, which its own time-out does not cover.
         match tokio::time::timeout_at(deadline, client.unary_call(request)).await {

@@ -161,9 +161,14 @@ fn host_rows(set: &Set) -> String {
 }
 
 pub(crate) fn post(address: &str, path: &str, body: &str) -> Value {
+    post_with(address, path, "", body)
+}
+
+/// The same with further headers, each ended by CR LF.
+pub(crate) fn post_with(address: &str, path: &str, headers: &str, body: &str) -> Value {
     let mut connection = TcpStream::connect(address).unwrap();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{headers}\r\n{body}",
         body.len()
     );
     connection.write_all(request.as_bytes()).unwrap();

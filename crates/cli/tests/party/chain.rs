@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, Party, Setting};
 use crate::made_sets;
-use crate::pair::post;
+use crate::pair::post_with;
 use crate::process::{golden, run, stderr, stdout};
 
 /// A set's guest and hosts.
@@ -165,6 +165,7 @@ impl Chain {
             .collect();
         let answer = self.ask(
             "batchInference",
+            "",
             &format!(r#"{{"batchDataList":[{}]}}"#, rows.join(",")),
         );
         let answers = answer["batchDataList"].as_array();
@@ -176,13 +177,20 @@ impl Chain {
     }
 
     pub(crate) fn infer(&self, id: &str) -> Value {
-        self.ask("inference", &format!("{{{}}}", self.inputs(id)))
+        self.infer_with(id, "")
     }
 
-    fn ask(&self, call: &str, body: &str) -> Value {
+    /// The same with further headers, each ended by CR LF.
+    pub(crate) fn infer_with(&self, id: &str, headers: &str) -> Value {
+        let body = format!("{{{}}}", self.inputs(id));
+        self.ask("inference", headers, &body)
+    }
+
+    fn ask(&self, call: &str, headers: &str, body: &str) -> Value {
         let asked = format!(r#"{{"head":{{"serviceId":"{SERVICE}"}},"body":{body}}}"#);
         let proxy = format!("127.0.0.1:{}", self.guest.http);
-        post(&proxy, &format!("/federation/v1/{call}"), &asked)
+        let path = format!("/federation/v1/{call}");
+        post_with(&proxy, &path, headers, &asked)
     }
 
     /// The members of a request for one row.

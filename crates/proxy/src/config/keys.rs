@@ -2,6 +2,8 @@
 
 use fate_edge::config::{ANY_INT, COUNT, Fallback, Key, Kind, MILLIS, Treatment, honoured, key};
 
+use fate_edge::trace;
+
 use Fallback::{Is, Unset};
 
 const NO_THREAD_POOL: Treatment = Treatment::Ignored(
@@ -31,6 +33,8 @@ pub const OURS: &[&str] = &[
     "proxy.max.body.bytes",
     "proxy.drain.timeout",
     "proxy.state.path",
+    "trace.otlp.endpoint",
+    "trace.sample.ratio",
     "register.ip",
 ];
 
@@ -110,6 +114,8 @@ pub const KEYS: &[Key] = &[
     // Operation.
     honoured("admin.token", Kind::Secret, Unset, "what changes of log levels over HTTP have to bring along as Authorization: Bearer; unset: they come from this machine"),
     honoured("admin.token.grpc", Kind::Flag, Is("false"), "whether changes over the intra port (routes, flow rules, weights) need admin.token too; Java's admin does not bring it along"),
+    trace::KEYS[0],
+    trace::KEYS[1],
     honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries requests"),
     honoured("print.output.data", Kind::Flag, Is("false"), "whether the flow log carries answers"),
     honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),

@@ -16,6 +16,7 @@ use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{
     ConfigError, Entry, Note, Values, about_entry, one_port_twice, pair_entries, read_entries,
 };
+use fate_edge::trace;
 
 use check::Checked;
 pub use keys::{ALIASES, KEYS, OURS};
@@ -68,6 +69,8 @@ pub struct Config {
     pub admin_token: Option<AdminToken>,
     /// The same over gRPC; without it changes there are open to all who reach the intra port.
     pub grpc_admin_token: Option<AdminToken>,
+    /// Where traces are exported to, if they are.
+    pub traces: Option<trace::Settings>,
     /// Whether the flow log carries requests.
     pub print_input: bool,
     /// Whether the flow log carries answers.
@@ -181,6 +184,7 @@ impl Config {
         let values = Values::read(KEYS, &entries, &mut problems);
         problems.extend(one_port_twice(&values, &entries, keys::PORTS));
         let checked = Checked::read(&values, &entries, &mut problems);
+        let traces = trace::Settings::read(&entries, &values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError {
                 origin: origin.to_owned(),
@@ -190,7 +194,9 @@ impl Config {
         let about_entries = entries.iter().filter_map(|entry| about_entry(KEYS, entry));
         let notes = about_entries.chain(check::notes(&values, &entries));
         let notes = notes.collect();
-        Ok(Self::from_values(values, checked, notes))
+        let mut config = Self::from_values(values, checked, notes);
+        config.traces = traces;
+        Ok(config)
     }
 
     fn from_values(values: Values, checked: Checked, notes: Vec<Note>) -> Self {
@@ -232,6 +238,7 @@ impl Config {
             registry: checked.registry,
             admin_token: values.secret("admin.token").as_deref().map(AdminToken::new),
             grpc_admin_token: checked.grpc_admin_token,
+            traces: None,
             print_input: values.flag("print.input.data"),
             print_output: values.flag("print.output.data"),
             health_check: values.flag("health.check.allow"),

@@ -13,6 +13,8 @@ const NO_SHARED_HTTP_POOL: Treatment = Treatment::Ignored(
     "there is no shared HTTP pool; http.* bounds feature calls and model.transfer.timeout model transfers",
 );
 
+use fate_edge::trace;
+
 use Fallback::{Is, Processors, Unset};
 
 /// The keys that exist only in this implementation.
@@ -45,6 +47,8 @@ pub(super) const OURS: &[&str] = &[
     "admin.token",
     "limit.caller.qps",
     "limit.caller.header",
+    "trace.otlp.endpoint",
+    "trace.sample.ratio",
     "redis.tls",
     "redis.tls.ca",
 ];
@@ -111,6 +115,8 @@ pub const KEYS: &[Key] = &[
     honoured("admin.token", Kind::Secret, Unset, "what changes over HTTP (/server/…) have to bring along as Authorization: Bearer; unset: nothing"),
     honoured("limit.caller.qps", COUNT, Unset, "inference calls a second of each client; one more is answered 124 at once; unset: no limit"),
     honoured("limit.caller.header", Kind::Text, Is("appKey"), "header that tells clients apart; without it, their addresses do"),
+    trace::KEYS[0],
+    trace::KEYS[1],
     honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries request bodies"),
     honoured("print.output.data", Kind::Flag, Is("false"), "whether the flow log carries answers"),
     honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),

@@ -18,6 +18,7 @@ use axum::http::HeaderName;
 use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{Entry, Values, line_of, one_port_twice, pair_entries, read_entries};
 use fate_features::SourceSettings;
+use fate_edge::trace;
 use fate_inference::Semantics;
 
 pub use fate_edge::config::{
@@ -121,6 +122,8 @@ pub struct Config {
     pub admin_token: Option<AdminToken>,
     /// Calls a second of each client of inference, and the header that tells clients apart.
     pub caller_limit: Option<(f64, HeaderName)>,
+    /// Where traces are exported to, if they are.
+    pub traces: Option<trace::Settings>,
     /// Whether the flow log carries request bodies.
     pub print_input: bool,
     /// Whether the flow log carries answers.
@@ -154,6 +157,7 @@ impl Config {
         let caller_limit = caller_limit(entries, &values, &mut problems);
         let result_cache = result_cache::read(entries, &values, &mut problems);
         let sources = sources::read(entries, &values, &mut problems);
+        let traces = trace::Settings::read(entries, &values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError {
                 origin: origin.to_owned(),
@@ -167,6 +171,7 @@ impl Config {
         config.caller_limit = caller_limit;
         config.sources = sources.settings;
         config.shown_sources = sources.shown;
+        config.traces = traces;
         config.notes.extend(notes::about_sources(&config, entries));
         Ok(config)
     }
@@ -225,6 +230,7 @@ impl Config {
             min_hit_rate: values.share("min.feature.hit.rate"),
             admin_token: values.secret("admin.token").as_deref().map(AdminToken::new),
             caller_limit: None,
+            traces: None,
             print_input: values.flag("print.input.data"),
             print_output: values.flag("print.output.data"),
             health_check: values.flag("health.check.allow"),
