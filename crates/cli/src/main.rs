@@ -15,6 +15,7 @@ mod client;
 mod cluster;
 mod commands;
 mod exit;
+mod log_lines;
 mod logging;
 mod party_models;
 mod publishing;

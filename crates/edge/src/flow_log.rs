@@ -1,8 +1,10 @@
-//! The flow log: one line per call, target `flow`, in the Java server's columns (contract 01 §10). The time column
-//! in front is the subscriber's.
+//! The flow log: one line per call, target `flow`, in the Java server's columns (contract 01 §10), and in a file of its
+//! own where `log.path` is set. The time column in front is the subscriber's, or the file's.
 
 use std::borrow::Cow;
 use std::time::Duration;
+
+use crate::daily_file::DailyFile;
 
 /// One line: `caseId|returnCode|costMs|downstreamCostMs|serviceName|routerInfo|input|output`.
 #[derive(Debug)]
@@ -16,20 +18,48 @@ pub struct Line<'a> {
     /// Where the hosts were reached.
     pub router: &'a str,
     /// The bodies, when the operator wants them logged.
-    pub input: Option<&'a [u8]>,
-    pub output: Option<&'a [u8]>,
+    pub input: Option<String>,
+    pub output: Option<String>,
 }
 
 const MAX_CASE_ID_CHARS: usize = 128;
 
-/// Whether anybody keeps the lines, for callers whose columns take work.
-pub fn is_on() -> bool {
-    tracing::enabled!(target: "flow", tracing::Level::INFO)
+/// Where the lines of a role go.
+#[derive(Debug, Default)]
+pub struct FlowLog {
+    file: Option<DailyFile>,
 }
 
-pub fn write(line: &Line<'_>) {
-    if is_on() {
-        tracing::info!(target: "flow", "{}", text(line));
+impl FlowLog {
+    /// To the log, and to a file if there is one.
+    pub fn new(file: Option<DailyFile>) -> Self {
+        Self { file }
+    }
+
+    /// Whether anybody keeps the lines, for callers whose columns take work.
+    pub fn is_on(&self) -> bool {
+        self.file.is_some() || tracing::enabled!(target: "flow", tracing::Level::INFO)
+    }
+
+    pub fn write(&self, line: &Line<'_>) {
+        self.write_text(line.case_id, || text(line));
+    }
+
+    /// A line of other columns.
+    pub fn write_text(&self, case_id: &str, text: impl FnOnce() -> String) {
+        if !self.is_on() {
+            return;
+        }
+        let text = text();
+        tracing::info!(target: "flow", case_id = &*plain(case_id), "{text}");
+        if let Some(file) = &self.file {
+            file.line(text);
+        }
+    }
+
+    /// Lines that the disk was too slow for.
+    pub fn dropped(&self) -> u64 {
+        self.file.as_ref().map_or(0, DailyFile::dropped)
     }
 }
 
@@ -47,8 +77,8 @@ fn text(line: &Line<'_>) -> String {
         line.downstream.as_millis(),
         line.service,
         line.router,
-        payload(line.input),
-        payload(line.output),
+        line.input.as_deref().unwrap_or_default(),
+        line.output.as_deref().unwrap_or_default(),
     )
 }
 
@@ -63,13 +93,6 @@ pub fn plain(text: &str) -> Cow<'_, str> {
         .take(MAX_CASE_ID_CHARS)
         .map(|c| if is_plain(c) { c } else { '_' });
     Cow::Owned(replaced.collect())
-}
-
-/// A body on one line; nothing when it is not to be logged.
-pub fn payload(bytes: Option<&[u8]>) -> String {
-    bytes.map_or_else(String::new, |bytes| {
-        String::from_utf8_lossy(bytes).replace(|c: char| c.is_control(), " ")
-    })
 }
 
 #[cfg(test)]
@@ -105,9 +128,26 @@ mod tests {
     }
 
     #[test]
-    fn payloads_stay_on_one_line() {
-        let mut with_payload = line("a");
-        with_payload.input = Some(b"{\n\"x\":1}");
-        assert!(text(&with_payload).ends_with("|{ \"x\":1}|"));
+    fn bodies_are_the_last_columns() {
+        let mut with_bodies = line("a");
+        with_bodies.input = Some("{}".to_owned());
+        with_bodies.output = Some("[]".to_owned());
+        assert!(text(&with_bodies).ends_with("|127.0.0.1:8879|{}|[]"));
+    }
+
+    #[test]
+    fn a_file_has_the_columns_behind_its_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = DailyFile::open(directory.path(), "flow.log").unwrap();
+        let log = FlowLog::new(Some(file));
+        assert!(log.is_on());
+        log.write(&line("abc"));
+        assert_eq!(log.dropped(), 0);
+        drop(log);
+        let text = std::fs::read_to_string(directory.path().join("flow.log")).unwrap();
+        assert_eq!(
+            &text[23..],
+            "|abc|104|7|2|singleInference|127.0.0.1:8879||\n"
+        );
     }
 }

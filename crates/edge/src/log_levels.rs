@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tracing::Subscriber;
@@ -19,6 +20,10 @@ type Apply = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
 pub struct LogLevels {
     levels: Arc<Mutex<Levels>>,
     apply: Arc<Apply>,
+    /// Whether lines are written as JSON; whoever writes them looks at it.
+    is_json: Arc<AtomicBool>,
+    /// Whether whoever started the process chose the levels; the configuration then has no say.
+    is_chosen: bool,
 }
 
 #[derive(Clone)]
@@ -39,7 +44,38 @@ impl LogLevels {
                 packages: BTreeMap::new(),
             })),
             apply: Arc::new(move |filter| handle.reload(filter).map_err(|e| e.to_string())),
+            is_json: Arc::default(),
+            is_chosen: false,
         }
+    }
+
+    /// The same for levels that come from the command line or the environment.
+    pub fn chosen(self) -> Self {
+        Self {
+            is_chosen: true,
+            ..self
+        }
+    }
+
+    /// The same with somebody who writes JSON while this is true.
+    pub fn with_json(self, is_json: Arc<AtomicBool>) -> Self {
+        Self { is_json, ..self }
+    }
+
+    /// Whether lines are JSON.
+    pub fn set_json(&self, is_json: bool) {
+        self.is_json.store(is_json, Ordering::Relaxed);
+    }
+
+    /// Sets filters as the configuration has them, unless the levels were chosen at start.
+    pub fn set_configured(&self, filters: &str) -> Result<(), String> {
+        if self.is_chosen {
+            return Ok(());
+        }
+        self.change(|levels| {
+            levels.base = filters.to_owned();
+            Ok(())
+        })
     }
 
     /// Sets the level of everything that has no level of its own.
@@ -134,6 +170,11 @@ mod tests {
             levels.set_root("OFF").unwrap();
             assert!(!tracing::enabled!(target: "other", tracing::Level::ERROR));
             assert!(tracing::enabled!(target: "fate_model", tracing::Level::DEBUG));
+            levels.clone().chosen().set_configured("trace").unwrap();
+            assert!(!tracing::enabled!(target: "other", tracing::Level::ERROR));
+            levels.set_configured("warn,other=debug").unwrap();
+            assert!(tracing::enabled!(target: "other", tracing::Level::DEBUG));
+            assert!(!tracing::enabled!(target: "third", tracing::Level::INFO));
         });
     }
 

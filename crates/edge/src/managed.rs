@@ -7,7 +7,7 @@ use fate_domain::fault::Fault;
 
 use crate::admission::{Gate, over_load, refusal};
 use crate::flow::FlowControl;
-use crate::flow_log;
+use crate::flow_log::{FlowLog, Line};
 use crate::guard::guarded;
 
 /// An entry for management: `resource` is counted and limited, `method` is the flow log's name.
@@ -22,6 +22,7 @@ pub struct ManagedEntry {
 pub async fn managed<T>(
     gate: &Arc<Gate>,
     flow: &FlowControl,
+    log: &FlowLog,
     entry: ManagedEntry,
     work: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
@@ -43,7 +44,7 @@ pub async fn managed<T>(
             outcome
         }
     };
-    flow_log::write(&flow_log::Line {
+    log.write(&Line {
         case_id: "",
         return_code: outcome.as_ref().err().map_or(0, |fault| fault.code.0),
         cost: started.elapsed(),

@@ -1,9 +1,9 @@
-//! The flow log in the Java proxy's columns (contract 04 A.3). The time column in front is the subscriber's.
+//! The flow log in the Java proxy's columns (contract 04 A.3). The time column in front is that of the subscriber or the file.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use fate_edge::flow_log::{payload, plain};
+use fate_edge::flow_log::plain;
 
 /// One line: `sourceIp|caseId|guestAppId|hostAppId|returnCode|costMs|downstreamMs|serviceName|ip:port|input|output`.
 #[derive(Debug)]
@@ -20,17 +20,11 @@ pub(crate) struct FlowLine<'a> {
     /// Where the call went; empty when it went nowhere.
     pub(crate) router: &'a str,
     /// The bodies, when the operator wants them logged.
-    pub(crate) input: Option<&'a [u8]>,
-    pub(crate) output: Option<&'a [u8]>,
+    pub(crate) input: Option<String>,
+    pub(crate) output: Option<String>,
 }
 
-pub(crate) fn write(line: &FlowLine<'_>) {
-    if tracing::enabled!(target: "flow", tracing::Level::INFO) {
-        tracing::info!(target: "flow", "{}", text(line));
-    }
-}
-
-fn text(line: &FlowLine<'_>) -> String {
+pub(crate) fn text(line: &FlowLine<'_>) -> String {
     let source = line
         .source
         .map_or_else(|| "null".to_owned(), |ip| ip.to_string());
@@ -44,8 +38,8 @@ fn text(line: &FlowLine<'_>) -> String {
         line.downstream.as_millis(),
         line.service,
         plain(line.router),
-        payload(line.input),
-        payload(line.output),
+        line.input.as_deref().unwrap_or_default(),
+        line.output.as_deref().unwrap_or_default(),
     )
 }
 
@@ -74,7 +68,7 @@ mod tests {
         );
         line.source = Some([10, 0, 0, 1].into());
         line.guest = "9999|0|0\n";
-        line.output = Some(b"{}");
+        line.output = Some("{}".to_owned());
         assert_eq!(
             text(&line),
             "10.0.0.1|1700000000000|9999_0_0_|10000|0|7|5|unaryCall|127.0.0.1:8000||{}"

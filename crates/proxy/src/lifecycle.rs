@@ -8,6 +8,7 @@ use std::time::Duration;
 use fate_edge::clock::now_ms;
 use fate_edge::config;
 use fate_edge::flow::{Clock, FlowControl, Metrics};
+use fate_edge::flow_log::FlowLog;
 use fate_edge::grpc::{GrpcServices, Health};
 use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
@@ -173,6 +174,9 @@ impl Proxy {
         config: Config,
         embedding: Embedding,
     ) -> Result<PreparedProxy, StartError> {
+        if let Some(levels) = &embedding.log_levels {
+            config.logs.apply(levels).map_err(StartError::Setup)?;
+        }
         config::say(config.notes());
         let tls = config.inter_tls.as_ref().map(inter_tls).transpose()?;
         let ports = Ports::open(&config).await?;
@@ -238,6 +242,7 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Result<Node,
         metrics: Metrics::default(),
         telemetry: Telemetry::default(),
         tracing,
+        flow_log: flow_log(&config)?,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
         strangers_bytes: held_bytes.part(strangers_part(&config)),
@@ -246,6 +251,12 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Result<Node,
         case_ids: CaseIds::default(),
         config,
     })
+}
+
+fn flow_log(config: &Config) -> Result<FlowLog, StartError> {
+    let file = config.logs.open_flow_file();
+    let file = file.map_err(|cause| StartError::Setup(format!("log.path: {cause}")))?;
+    Ok(FlowLog::new(file))
 }
 
 fn tracing(config: &Config, ports: &Ports) -> Result<Tracing, StartError> {

@@ -9,7 +9,7 @@ use fate_domain::return_code::ReturnCode;
 use fate_edge::admission::{Gate, Permit, over_load, refusal};
 use fate_edge::clock::now_ms;
 use fate_edge::flow::{FlowControl, Metrics};
-use fate_edge::flow_log::plain;
+use fate_edge::flow_log::{FlowLog, plain};
 use fate_edge::http::Readiness;
 use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
@@ -41,6 +41,7 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) telemetry: Telemetry,
     pub(crate) tracing: Tracing,
+    pub(crate) flow_log: FlowLog,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
     /// What unanswered requests hold, of `proxy.max.body.bytes`.
@@ -167,10 +168,13 @@ impl Node {
             downstream: trail.downstream,
             service: name.service,
             router: &trail.router,
-            input: self.config.print_input.then_some(input),
-            output: self.config.print_output.then_some(output),
+            input: self.config.logs.shown.input(input),
+            output: self.config.logs.shown.output(output),
         };
-        span.within(|| flow_line::write(&line));
+        span.within(|| {
+            self.flow_log
+                .write_text(line.case_id, || flow_line::text(&line));
+        });
         span.note("fate.case_id", &*plain(&trail.case_id));
         span.answered(return_code);
     }

@@ -123,6 +123,11 @@ pub(crate) fn page(node: &Node) -> Page {
         );
     }
     node.tracing.write(&mut page);
+    page.counter(
+        "fate_serving_flow_log_dropped_total",
+        "Lines of flow.log that the disk was too slow for.",
+        node.flow_log.dropped() as f64,
+    );
     write_process(&mut page);
     page
 }

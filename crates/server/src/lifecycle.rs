@@ -14,6 +14,7 @@ use fate_edge::channel::MAX_MESSAGE_BYTES;
 use fate_edge::clock::now_ms;
 use fate_edge::config;
 use fate_edge::flow::{Clock, FlowControl, Metrics};
+use fate_edge::flow_log::FlowLog;
 use fate_edge::grpc::Health;
 use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
@@ -131,6 +132,9 @@ impl Server {
         config: Config,
         embedding: Embedding,
     ) -> Result<PreparedServer, StartError> {
+        if let Some(levels) = &embedding.log_levels {
+            config.logs.apply(levels).map_err(StartError::Setup)?;
+        }
         config::say(config.notes());
         let flow = Arc::new(FlowControl::open(rules_file(&config), Clock::system()));
         let (models, report) = Models::open(model_settings(&config)).await?;
@@ -369,6 +373,7 @@ fn assemble(
         metrics: Metrics::default(),
         telemetry,
         tracing,
+        flow_log: flow_log(&config)?,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
         caller_limit,
@@ -376,6 +381,12 @@ fn assemble(
         log_levels: embedding.log_levels,
         config,
     })
+}
+
+fn flow_log(config: &Config) -> Result<FlowLog, StartError> {
+    let file = config.logs.open_flow_file();
+    let file = file.map_err(|cause| StartError::Setup(format!("log.path: {cause}")))?;
+    Ok(FlowLog::new(file))
 }
 
 fn tracing(config: &Config, grpc_port: u16) -> Result<Tracing, StartError> {

@@ -10,7 +10,7 @@ use fate_domain::return_code::ReturnCode;
 use fate_edge::admission::{Gate, Permit, Refused, over_load, refusal};
 use fate_edge::callers::CallerLimit;
 use fate_edge::flow::{FlowControl, Metrics};
-use fate_edge::flow_log;
+use fate_edge::flow_log::{self, FlowLog};
 use fate_edge::guard::guarded;
 use fate_edge::intake::ByteBudget;
 use fate_edge::log_levels::LogLevels;
@@ -44,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) telemetry: Telemetry,
     pub(crate) tracing: Tracing,
+    pub(crate) flow_log: FlowLog,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
     pub(crate) caller_limit: Option<CallerLimit>,
@@ -186,7 +187,7 @@ impl Node {
         entry: ManagedEntry,
         work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        managed(gate, &self.flow, entry, work).await
+        managed(gate, &self.flow, &self.flow_log, entry, work).await
     }
 
     /// Counts a finished call and writes its line.
@@ -221,10 +222,10 @@ impl Node {
             downstream: record.downstream,
             service: record.service,
             router: &self.router_info(record),
-            input: self.config.print_input.then_some(input),
-            output: self.config.print_output.then_some(output),
+            input: self.config.logs.shown.input(input),
+            output: self.config.logs.shown.output(output),
         };
-        span.within(|| flow_log::write(&line));
+        span.within(|| self.flow_log.write(&line));
         span.note("fate.case_id", &*flow_log::plain(&record.case_id));
         span.note("fate.rows", i64::from(record.rows));
         span.answered(record.return_code.0);
@@ -276,7 +277,7 @@ impl Node {
             input: None,
             output: None,
         };
-        span.within(|| flow_log::write(&line));
+        span.within(|| self.flow_log.write(&line));
         span.answered(fault.code.0);
         failed_reply(entry.shape, fault)
     }
@@ -284,7 +285,7 @@ impl Node {
     /// Where the hosts of a guest's call were reached; empty for every other call.
     fn router_info(&self, record: &CallRecord) -> String {
         let is_guest = [GUEST_SINGLE.resource, GUEST_BATCH.resource].contains(&record.resource);
-        if !is_guest || !flow_log::is_on() {
+        if !is_guest || !self.flow_log.is_on() {
             return String::new();
         }
         let published = self.models.snapshot();

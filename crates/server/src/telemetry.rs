@@ -175,6 +175,11 @@ pub(crate) fn page(node: &Node) -> Page {
     );
     write_models(&mut page, node);
     node.tracing.write(&mut page);
+    page.counter(
+        "fate_serving_flow_log_dropped_total",
+        "Lines of flow.log that the disk was too slow for.",
+        node.flow_log.dropped() as f64,
+    );
     if let Some(registration) = &node.registration {
         let state = registration.registry.state();
         page.gauge(

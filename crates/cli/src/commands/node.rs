@@ -48,6 +48,12 @@ pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
     let server = fate_server::Config::from_file(&args.config).map_err(Failure::usage)?;
     let server = server.beside_own_proxy();
     let proxy = fate_proxy::Config::from_file(&args.proxy_config).map_err(Failure::usage)?;
+    let directory = server.logs.directory.as_ref();
+    if directory.is_some() && directory == proxy.logs.directory.as_ref() {
+        // Their lines have other columns.
+        let text = "log.path is the same in both files; server and proxy need a flow.log each";
+        return Err(Failure::usage(text));
+    }
     if args.check_config {
         role::say_checked(&args.config, server.notes())?;
         return role::say_checked(&args.proxy_config, proxy.notes());

@@ -2,7 +2,7 @@
 
 use fate_edge::config::{ANY_INT, COUNT, Fallback, Key, Kind, MILLIS, Treatment, honoured, key};
 
-use fate_edge::trace;
+use fate_edge::{log_settings, trace};
 
 use Fallback::{Is, Unset};
 
@@ -33,6 +33,10 @@ pub const OURS: &[&str] = &[
     "proxy.max.body.bytes",
     "proxy.drain.timeout",
     "proxy.state.path",
+    "log.path",
+    "log.format",
+    "log.level",
+    "print.mask",
     "trace.otlp.endpoint",
     "trace.sample.ratio",
     "register.ip",
@@ -116,8 +120,12 @@ pub const KEYS: &[Key] = &[
     honoured("admin.token.grpc", Kind::Flag, Is("false"), "whether changes over the intra port (routes, flow rules, weights) need admin.token too; Java's admin does not bring it along"),
     trace::KEYS[0],
     trace::KEYS[1],
-    honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries requests"),
-    honoured("print.output.data", Kind::Flag, Is("false"), "whether the flow log carries answers"),
+    log_settings::KEYS[0],
+    log_settings::KEYS[1],
+    log_settings::KEYS[2],
+    log_settings::KEYS[3],
+    log_settings::KEYS[4],
+    log_settings::KEYS[5],
     honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),
     honoured("proxy.state.path", Kind::Text, Is("."), "directory that holds .fate, where flow rules are kept"),
 

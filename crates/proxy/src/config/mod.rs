@@ -16,6 +16,7 @@ use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{
     ConfigError, Entry, Note, Values, about_entry, one_port_twice, pair_entries, read_entries,
 };
+use fate_edge::log_settings::LogSettings;
 use fate_edge::trace;
 
 use check::Checked;
@@ -71,10 +72,8 @@ pub struct Config {
     pub grpc_admin_token: Option<AdminToken>,
     /// Where traces are exported to, if they are.
     pub traces: Option<trace::Settings>,
-    /// Whether the flow log carries requests.
-    pub print_input: bool,
-    /// Whether the flow log carries answers.
-    pub print_output: bool,
+    /// Where and how is logged.
+    pub logs: LogSettings,
     /// Whether `checkHealthService` answers.
     pub health_check: bool,
     /// Parent of `.fate`.
@@ -184,6 +183,7 @@ impl Config {
         let values = Values::read(KEYS, &entries, &mut problems);
         problems.extend(one_port_twice(&values, &entries, keys::PORTS));
         let checked = Checked::read(&values, &entries, &mut problems);
+        let logs = LogSettings::read(&entries, &values, &mut problems);
         let traces = trace::Settings::read(&entries, &values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError {
@@ -196,6 +196,7 @@ impl Config {
         let notes = notes.collect();
         let mut config = Self::from_values(values, checked, notes);
         config.traces = traces;
+        config.logs = logs;
         Ok(config)
     }
 
@@ -239,8 +240,7 @@ impl Config {
             admin_token: values.secret("admin.token").as_deref().map(AdminToken::new),
             grpc_admin_token: checked.grpc_admin_token,
             traces: None,
-            print_input: values.flag("print.input.data"),
-            print_output: values.flag("print.output.data"),
+            logs: LogSettings::default(),
             health_check: values.flag("health.check.allow"),
             state_path: path("proxy.state.path"),
             values,

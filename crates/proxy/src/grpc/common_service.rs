@@ -97,7 +97,9 @@ impl Edge {
         entry: ManagedEntry,
         work: impl Future<Output = Result<CommonResponse, Fault>>,
     ) -> Answer {
-        let outcome = managed(&self.node.gates.management, &self.node.flow, entry, work).await;
+        let node = &self.node;
+        let gate = &node.gates.management;
+        let outcome = managed(gate, &node.flow, &node.flow_log, entry, work).await;
         Ok(Response::new(outcome.unwrap_or_else(failed)))
     }
 }

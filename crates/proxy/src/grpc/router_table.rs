@@ -74,7 +74,9 @@ impl Edge {
     ) -> Answer {
         let editor = self.node.editor.clone();
         let work = blocking(move || work(&editor));
-        let outcome = managed(&self.node.gates.management, &self.node.flow, entry, work).await;
+        let node = &self.node;
+        let gate = &node.gates.management;
+        let outcome = managed(gate, &node.flow, &node.flow_log, entry, work).await;
         Ok(Response::new(match outcome {
             Ok(data) => RouterOperatetResponse {
                 status_code: 0,

@@ -13,7 +13,7 @@ const NO_SHARED_HTTP_POOL: Treatment = Treatment::Ignored(
     "there is no shared HTTP pool; http.* bounds feature calls and model.transfer.timeout model transfers",
 );
 
-use fate_edge::trace;
+use fate_edge::{log_settings, trace};
 
 use Fallback::{Is, Processors, Unset};
 
@@ -47,6 +47,10 @@ pub(super) const OURS: &[&str] = &[
     "admin.token",
     "limit.caller.qps",
     "limit.caller.header",
+    "log.path",
+    "log.format",
+    "log.level",
+    "print.mask",
     "trace.otlp.endpoint",
     "trace.sample.ratio",
     "redis.tls",
@@ -117,8 +121,12 @@ pub const KEYS: &[Key] = &[
     honoured("limit.caller.header", Kind::Text, Is("appKey"), "header that tells clients apart; without it, their addresses do"),
     trace::KEYS[0],
     trace::KEYS[1],
-    honoured("print.input.data", Kind::Flag, Is("false"), "whether the flow log carries request bodies"),
-    honoured("print.output.data", Kind::Flag, Is("false"), "whether the flow log carries answers"),
+    log_settings::KEYS[0],
+    log_settings::KEYS[1],
+    log_settings::KEYS[2],
+    log_settings::KEYS[3],
+    log_settings::KEYS[4],
+    log_settings::KEYS[5],
     honoured("health.check.allow", Kind::Flag, Is("true"), "whether checkHealthService answers"),
 
     // Registry.

@@ -18,6 +18,7 @@ use axum::http::HeaderName;
 use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{Entry, Values, line_of, one_port_twice, pair_entries, read_entries};
 use fate_features::SourceSettings;
+use fate_edge::log_settings::LogSettings;
 use fate_edge::trace;
 use fate_inference::Semantics;
 
@@ -124,10 +125,8 @@ pub struct Config {
     pub caller_limit: Option<(f64, HeaderName)>,
     /// Where traces are exported to, if they are.
     pub traces: Option<trace::Settings>,
-    /// Whether the flow log carries request bodies.
-    pub print_input: bool,
-    /// Whether the flow log carries answers.
-    pub print_output: bool,
+    /// Where and how is logged.
+    pub logs: LogSettings,
     /// Whether `checkHealthService` answers.
     pub health_check: bool,
     values: Values,
@@ -157,6 +156,7 @@ impl Config {
         let caller_limit = caller_limit(entries, &values, &mut problems);
         let result_cache = result_cache::read(entries, &values, &mut problems);
         let sources = sources::read(entries, &values, &mut problems);
+        let logs = LogSettings::read(entries, &values, &mut problems);
         let traces = trace::Settings::read(entries, &values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError {
@@ -172,6 +172,7 @@ impl Config {
         config.sources = sources.settings;
         config.shown_sources = sources.shown;
         config.traces = traces;
+        config.logs = logs;
         config.notes.extend(notes::about_sources(&config, entries));
         Ok(config)
     }
@@ -231,8 +232,7 @@ impl Config {
             admin_token: values.secret("admin.token").as_deref().map(AdminToken::new),
             caller_limit: None,
             traces: None,
-            print_input: values.flag("print.input.data"),
-            print_output: values.flag("print.output.data"),
+            logs: LogSettings::default(),
             health_check: values.flag("health.check.allow"),
             values,
             shown_sources: BTreeMap::new(),
