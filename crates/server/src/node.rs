@@ -80,6 +80,11 @@ impl Entry {
         [("role", self.role.as_str()), ("method", method)]
     }
 
+    /// Whether a call has many rows.
+    pub(crate) fn is_batch(&self) -> bool {
+        matches!(self.shape, Shape::Batch)
+    }
+
     /// Whether a call of this kind comes to the stage.
     pub(crate) fn has(&self, stage: Stage) -> bool {
         match stage {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fate_domain::party::Role;
 use fate_edge::prometheus::{
-    CodeCounters, Counter, Histogram, Kind, Page, PartyMeters, Shed, ShedCounters,
+    CodeCounters, Counter, Histogram, Kind, Page, PartyMeters, Shed, ShedCounters, SizeHistogram,
     write_build_info, write_process,
 };
 use fate_edge::trace::{self, Span};
@@ -37,6 +37,7 @@ struct EntryMeters {
     usual_ns: AtomicU64,
     total: Histogram,
     stages: [Histogram; Stage::ALL.len()],
+    rows: SizeHistogram,
 }
 
 impl EntryMeters {
@@ -74,6 +75,9 @@ impl Telemetry {
             if let Some(spent) = record.laps.of(stage) {
                 histogram.observe(spent);
             }
+        }
+        if entry.is_batch() && record.model.is_some() {
+            meters.rows.observe(record.rows.into());
         }
         self.cache_hits.add(record.cache_hits.into());
         self.cache_misses.add(record.cache_misses.into());
@@ -131,6 +135,15 @@ impl Telemetry {
                     durations.histogram(&[role, method, ("stage", stage.name())], histogram);
                 }
             }
+        }
+        let mut rows = page.family(
+            "fate_serving_batch_size",
+            Kind::Histogram,
+            "Rows of batches whose model was found.",
+        );
+        let entries = Entry::ALL.iter().zip(&self.entries);
+        for (entry, meters) in entries.filter(|(entry, _)| entry.is_batch()) {
+            rows.sizes(&entry.labels()[..1], &meters.rows);
         }
         page.counter(
             "fate_serving_cache_hits_total",
@@ -209,6 +222,20 @@ fn write_models(page: &mut Page, node: &Node) {
             .models()
             .filter(|model| (model.role == Role::Guest) == is_guest);
         models.value(&[("role", name)], of_role.count() as f64);
+    }
+    let mut infos = page.family(
+        "fate_serving_model_info",
+        Kind::Gauge,
+        "A model that can be used; always 1.",
+    );
+    for model in published.models() {
+        let labels = [
+            ("role", model.role.as_str()),
+            ("namespace", &*model.key.namespace),
+            ("table_name", &*model.key.table_name),
+            ("semantics", &*model.semantics.to_string()),
+        ];
+        infos.value(&labels, 1.0);
     }
     page.gauge(
         "fate_serving_services_bound",

@@ -47,18 +47,48 @@ impl Histogram {
 
     /// Durations seen up to each bound in seconds, the last without a bound; and the sum of all in seconds.
     pub(super) fn cumulated(&self) -> (Vec<(f64, u64)>, f64) {
-        let mut seen = 0;
         let bounds = BOUNDS_US.iter().map(|bound| *bound as f64 / 1e6);
-        let buckets = bounds
-            .chain([f64::INFINITY])
-            .zip(&self.buckets)
-            .map(|(bound, bucket)| {
-                seen += bucket.load(Ordering::Relaxed);
-                (bound, seen)
-            });
-        let buckets = buckets.collect();
-        (buckets, self.sum_ns.load(Ordering::Relaxed) as f64 / 1e9)
+        let sum = self.sum_ns.load(Ordering::Relaxed) as f64 / 1e9;
+        (cumulated(bounds, &self.buckets), sum)
     }
+}
+
+/// Upper bounds of the buckets of numbers of things.
+const BOUNDS_OF_SIZES: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
+
+/// Numbers of things, such as the rows of a batch.
+#[derive(Debug, Default)]
+pub struct SizeHistogram {
+    /// The last is for what is larger than every bound.
+    buckets: [AtomicU64; BOUNDS_OF_SIZES.len() + 1],
+    sum: AtomicU64,
+}
+
+impl SizeHistogram {
+    /// Takes one number down.
+    pub fn observe(&self, size: u64) {
+        let bucket = BOUNDS_OF_SIZES.partition_point(|bound| *bound < size);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum.fetch_add(size, Ordering::Relaxed);
+    }
+
+    pub(super) fn cumulated(&self) -> (Vec<(f64, u64)>, f64) {
+        let bounds = BOUNDS_OF_SIZES.iter().map(|bound| *bound as f64);
+        let sum = self.sum.load(Ordering::Relaxed) as f64;
+        (cumulated(bounds, &self.buckets), sum)
+    }
+}
+
+/// What was seen up to each bound, the last without one.
+fn cumulated(bounds: impl Iterator<Item = f64>, buckets: &[AtomicU64]) -> Vec<(f64, u64)> {
+    let mut seen = 0;
+    let bounds = bounds.chain([f64::INFINITY]).zip(buckets);
+    bounds
+        .map(|(bound, bucket)| {
+            seen += bucket.load(Ordering::Relaxed);
+            (bound, seen)
+        })
+        .collect()
 }
 
 /// Calls by return code: this party's codes, other parties' behind a leading 2, and all others together.

@@ -8,7 +8,7 @@ mod page;
 mod parties;
 mod process;
 
-pub use meters::{CodeCounters, Counter, Histogram, Shed, ShedCounters};
+pub use meters::{CodeCounters, Counter, Histogram, Shed, ShedCounters, SizeHistogram};
 pub use page::{CONTENT_TYPE, Family, Kind, Page};
 pub use parties::PartyMeters;
 pub use process::write_process;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::meters::Histogram;
+use super::meters::{Histogram, SizeHistogram};
 
 /// What the page is.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -65,7 +65,15 @@ impl Family<'_> {
 
     /// The samples of a histogram.
     pub fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
-        let (buckets, sum) = histogram.cumulated();
+        self.buckets(labels, histogram.cumulated());
+    }
+
+    /// The samples of a histogram of numbers.
+    pub fn sizes(&mut self, labels: &[(&str, &str)], histogram: &SizeHistogram) {
+        self.buckets(labels, histogram.cumulated());
+    }
+
+    fn buckets(&mut self, labels: &[(&str, &str)], (buckets, sum): (Vec<(f64, u64)>, f64)) {
         let count = buckets.last().map_or(0, |(_, seen)| *seen);
         for (bound, seen) in &buckets {
             let bound = number(*bound);

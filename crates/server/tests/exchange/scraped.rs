@@ -65,6 +65,11 @@ async fn every_meter_is_on_the_page_and_moves_by_what_happened() {
         Some(0.0)
     );
     assert_eq!(guest.sum("fate_serving_services_bound", &[]), Some(1.0));
+    let rows = "fate_serving_batch_size";
+    assert_eq!(guest.sum(&format!("{rows}_count"), &[role]), Some(1.0));
+    assert_eq!(guest.sum(&format!("{rows}_sum"), &[role]), Some(1.0));
+    let semantics = [role, ("semantics", "fate")];
+    assert_eq!(guest.sum("fate_serving_model_info", &semantics), Some(1.0));
     assert_eq!(guest.sum("fate_serving_inflight", &[]), Some(0.0));
     assert_eq!(guest.sum("fate_serving_build_info", &[]), Some(1.0));
     assert!(guest.sum("process_resident_memory_bytes", &[]) > Some(1e6));
