@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use fate_edge::config::{Level, Note};
 
 use crate::exit::{Exit, Failure};
-use crate::signals::Signals;
+use crate::signals::{Signals, Wish};
 use crate::stdout;
 
 /// A role that takes calls.
@@ -40,9 +40,10 @@ pub(crate) fn say_checked(config: &Path, notes: &[Note]) -> Result<Exit, Failure
     Ok(Exit::Success)
 }
 
-/// Runs what starts, until a signal or a failed listener ends it.
+/// Runs what starts, until a signal or a failed listener ends it. SIGHUP reads its configuration again.
 pub(crate) async fn serve<R: Running, E: std::error::Error + Send + Sync + 'static>(
     start: impl Future<Output = Result<R, E>>,
+    reload: impl Fn(&R) -> anyhow::Result<()>,
 ) -> Result<Exit, Failure> {
     fate_edge::process::allow_open_files();
     // Before the start, so that a signal during a long restore is not lost.
@@ -55,9 +56,21 @@ pub(crate) async fn serve<R: Running, E: std::error::Error + Send + Sync + 'stat
         }
     };
     let mut running = started?;
-    tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "draining"),
-        () = running.failed() => return Err(anyhow::anyhow!("a listener has failed").into()),
+    loop {
+        tokio::select! {
+            wish = signals.wish() => match wish {
+                Wish::End(signal) => {
+                    tracing::info!(signal, "draining");
+                    break;
+                }
+                Wish::Reload => {
+                    if let Err(error) = reload(&running) {
+                        tracing::error!("nothing has changed: {error:#}");
+                    }
+                }
+            },
+            () = running.failed() => return Err(anyhow::anyhow!("a listener has failed").into()),
+        }
     }
     Ok(drain(running, signals).await)
 }

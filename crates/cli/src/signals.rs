@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the operator's wish that a command ends.
+//! SIGTERM and SIGINT: the operator's wish that a command ends. SIGHUP: that it reads its configuration again.
 
 use std::io;
 
@@ -9,6 +9,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What an operator wants.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// By this signal.
+    End(&'static str),
+    Reload,
 }
 
 impl Signals {
@@ -17,10 +26,20 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the next one and tells its name.
+    /// Waits for the next wish.
+    pub(crate) async fn wish(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::End("SIGTERM"),
+            _ = self.interrupt.recv() => Wish::End("SIGINT"),
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+
+    /// Waits for the next wish to end and tells its signal's name.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 /// One limit on calls in flight.
 #[derive(Debug)]
 pub struct Gate {
-    limit: usize,
+    limit: AtomicUsize,
     in_flight: AtomicUsize,
     is_closed: AtomicBool,
     left: Notify,
@@ -36,16 +36,21 @@ impl Gate {
     /// A gate for so many calls.
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
-            limit,
+            limit: AtomicUsize::new(limit),
             in_flight: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
             left: Notify::new(),
         })
     }
 
+    /// Another limit; who is in flight stays.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
     /// The right to be in flight, if there is one left.
     pub fn try_enter(self: &Arc<Self>) -> Result<Permit, Refused> {
-        if self.in_flight.fetch_add(1, Ordering::SeqCst) >= self.limit {
+        if self.in_flight.fetch_add(1, Ordering::SeqCst) >= self.limit.load(Ordering::Relaxed) {
             self.leave();
             return Err(Refused::Full);
         }
@@ -130,6 +135,8 @@ mod tests {
         assert_eq!(gate.in_flight(), 2);
         drop(first);
         assert!(gate.try_enter().is_ok());
+        gate.set_limit(1);
+        assert_eq!(gate.try_enter().unwrap_err(), Refused::Full);
     }
 
     #[test]

@@ -11,13 +11,14 @@ use crate::log_levels::LogLevels;
 use crate::payload::Shown;
 
 const LEVEL: &str = "log.level";
+const USUAL_LEVEL: &str = "info";
 
 /// The keys.
 #[rustfmt::skip]
 pub const KEYS: [Key; 6] = [
     honoured("log.path", Kind::Text, Fallback::Unset, "directory of flow.log, which is put away every midnight; unset: its lines go to stderr only"),
-    honoured("log.format", Kind::Choice(&["text", "json"]), Fallback::Unset, "lines on stderr: text or json; unset: text"),
-    honoured(LEVEL, Kind::Text, Fallback::Unset, "what is logged on stderr: error, warn, info, debug, trace, off, or filters like fate_model=debug,warn; --log-level and RUST_LOG come before it; unset: info"),
+    honoured("log.format", Kind::Choice(&["text", "json"]), Fallback::Is("text"), "lines on stderr: text or json"),
+    honoured(LEVEL, Kind::Text, Fallback::Is(USUAL_LEVEL), "what is logged on stderr: error, warn, info, debug, trace, off, or filters like fate_model=debug,warn; --log-level and RUST_LOG come before it"),
     honoured("print.input.data", Kind::Flag, Fallback::Is("false"), "whether the flow log carries request bodies"),
     honoured("print.output.data", Kind::Flag, Fallback::Is("false"), "whether the flow log carries answers"),
     honoured("print.mask", Kind::Flag, Fallback::Is("true"), "whether bodies in the flow log lose their values and keep the names only"),
@@ -38,7 +39,9 @@ pub struct LogSettings {
 
 impl LogSettings {
     pub fn read(entries: &[Entry], values: &Values, problems: &mut Vec<Problem>) -> Self {
-        let level = values.text(LEVEL);
+        // Of two roles in one process, one that says nothing leaves the log to the other.
+        let is_given = |key: &str| entries.iter().any(|entry| entry.key == key);
+        let level = values.text(LEVEL).filter(|_| is_given(LEVEL));
         let wrong = level
             .as_ref()
             .and_then(|text| EnvFilter::builder().parse(text).err());
@@ -51,7 +54,10 @@ impl LogSettings {
         }
         Self {
             directory: values.text("log.path").map(PathBuf::from),
-            is_json: values.text("log.format").map(|format| format == "json"),
+            is_json: values
+                .text("log.format")
+                .filter(|_| is_given("log.format"))
+                .map(|format| format == "json"),
             level,
             shown: Shown {
                 input: values.flag("print.input.data"),
@@ -73,6 +79,20 @@ impl LogSettings {
             Some(level) => levels.set_configured(level),
             None => Ok(()),
         }
+    }
+
+    /// Puts in force what differs from `before`.
+    ///
+    /// # Errors
+    /// The log takes no filters any more.
+    pub fn apply_changes(&self, before: &Self, levels: &LogLevels) -> Result<(), String> {
+        if self.level != before.level {
+            levels.set_configured(self.level.as_deref().unwrap_or(USUAL_LEVEL))?;
+        }
+        if self.is_json != before.is_json {
+            levels.set_json(self.is_json.unwrap_or(false));
+        }
+        Ok(())
     }
 
     /// Opens `flow.log`, where it is wanted.

@@ -40,6 +40,14 @@ impl Gates {
         }
     }
 
+    /// Another limit for each service.
+    pub(crate) fn set_limit(&self, max_in_flight: usize) {
+        let services = [&self.inference, &self.batch, &self.unary, &self.own_server];
+        for gate in services {
+            gate.set_limit(max_in_flight);
+        }
+    }
+
     pub(crate) fn close(&self) {
         for gate in self.all() {
             gate.close();

@@ -92,7 +92,7 @@ impl Node {
     ) -> Result<Bytes, Fault> {
         let trail = Trail {
             case_id: asking.case_id,
-            guest: self.config.coordinator.clone(),
+            guest: self.config().coordinator.clone(),
             host: asking.app_id,
             ..Trail::default()
         };
@@ -125,7 +125,7 @@ impl Node {
         let members = Members::leading(text).unwrap_or_default();
         let trail = Trail {
             case_id: text_of(members.get("caseId")),
-            guest: self.config.coordinator.clone(),
+            guest: self.config().coordinator.clone(),
             host: text_of(members.get("appid")),
             ..Trail::default()
         };
@@ -257,8 +257,8 @@ impl Node {
 
     fn limit(&self, which: InferenceCall) -> Duration {
         match which {
-            InferenceCall::Single => self.config.timeouts.inference,
-            InferenceCall::Batch => self.config.timeouts.batch,
+            InferenceCall::Single => self.config().timeouts.inference,
+            InferenceCall::Batch => self.config().timeouts.batch,
         }
     }
 }

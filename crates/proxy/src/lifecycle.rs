@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use fate_edge::clock::now_ms;
-use fate_edge::config;
+use fate_edge::config::{self, Changes};
 use fate_edge::flow::{Clock, FlowControl, Metrics};
 use fate_edge::flow_log::FlowLog;
 use fate_edge::grpc::{GrpcServices, Health};
@@ -249,7 +250,7 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Result<Node,
         held_bytes,
         log_levels: embedding.log_levels,
         case_ids: CaseIds::default(),
-        config,
+        config: ArcSwap::from_pointee(config),
     })
 }
 
@@ -328,6 +329,15 @@ impl RunningProxy {
         let _ = self.tasks.join_next().await;
     }
 
+    /// Puts in force what another configuration changes and a running proxy can take over; all others of its keys are
+    /// named. Calls in flight end as they began.
+    ///
+    /// # Errors
+    /// Nothing has changed; the text says why.
+    pub fn reload(&self, new: &Config) -> Result<Changes, String> {
+        self.node.reload(new)
+    }
+
     /// Leaves the registry, stops taking calls, waits for those in flight up to `proxy.drain.timeout`, closes the ports.
     pub async fn drain(mut self) {
         self.close_ports().await;
@@ -342,7 +352,7 @@ impl RunningProxy {
             health.set_serving(false).await;
         }
         self.node.gates.close();
-        let grace = self.node.config.drain_timeout;
+        let grace = self.node.config().drain_timeout;
         if !self.node.gates.drained(grace).await {
             let in_flight = self.node.gates.in_flight();
             tracing::warn!(in_flight, "stopping although calls are still in flight");

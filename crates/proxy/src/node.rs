@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
 use fate_edge::admission::{Gate, Permit, over_load, refusal};
 use fate_edge::clock::now_ms;
+use fate_edge::config::Changes;
 use fate_edge::flow::{FlowControl, Metrics};
 use fate_edge::flow_log::{FlowLog, plain};
 use fate_edge::http::Readiness;
@@ -31,7 +33,7 @@ use crate::telemetry::Telemetry;
 /// Everything a running proxy consists of, apart from its listeners.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) config: Config,
+    pub(crate) config: ArcSwap<Config>,
     pub(crate) table: Arc<RunningTable>,
     pub(crate) editor: Arc<RouteEditor>,
     pub(crate) forwarder: Forwarder,
@@ -79,6 +81,31 @@ pub(crate) struct Trail {
 }
 
 impl Node {
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Puts a checked configuration in force, as far as that is possible without a restart. Calls in flight end as they
+    /// began.
+    ///
+    /// # Errors
+    /// Nothing has changed; the text says why.
+    pub(crate) fn reload(&self, new: &Config) -> Result<Changes, String> {
+        let now = self.config();
+        let (config, changes) = now.reloaded(new);
+        // The only part that can fail.
+        if let Some(levels) = &self.log_levels {
+            config.logs.apply_changes(&now.logs, levels)?;
+        }
+        self.gates.set_limit(config.max_in_flight);
+        if let Some(traces) = &config.traces {
+            self.tracing.set_ratio(traces.ratio);
+        }
+        self.config.store(Arc::new(config));
+        Ok(changes)
+    }
+
     /// A place for a call, if the service has one left and its flow rule lets it pass.
     pub(crate) fn enter(&self, gate: &Arc<Gate>, name: ServiceName) -> Result<Permit, Fault> {
         match gate.try_enter() {
@@ -158,6 +185,7 @@ impl Node {
         }
         let (cost, return_code) = (started.elapsed(), outcome.err().map_or(0, |one| one.code.0));
         self.telemetry.finished(name, trail, return_code, cost);
+        let shown = self.config.load().logs.shown;
         let line = FlowLine {
             source: call.source,
             case_id: &trail.case_id,
@@ -168,8 +196,8 @@ impl Node {
             downstream: trail.downstream,
             service: name.service,
             router: &trail.router,
-            input: self.config.logs.shown.input(input),
-            output: self.config.logs.shown.output(output),
+            input: shown.input(input),
+            output: shown.output(output),
         };
         span.within(|| {
             self.flow_log

@@ -162,7 +162,7 @@ impl Node {
         let (mut route, packet) = self.forwarder.packet(arrival, packet)?;
         let another = |tried: &[Route]| self.forwarder.another(arrival, packet.packet(), tried);
         route = self.around_down(route, another);
-        let deadline = call.deadline_within(self.config.timeouts.unary);
+        let deadline = call.deadline_within(self.config().timeouts.unary);
         let mut tried = Vec::new();
         loop {
             trail.router.clone_from(&route.shown);

@@ -23,9 +23,11 @@ pub(crate) struct Caller {
 impl Node {
     /// A client of inference.
     pub(crate) fn client(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Caller {
-        let limit = self.caller_limit.as_ref();
+        let limit = self.caller_limit.load();
         Caller {
-            is_over_limit: limit.is_some_and(|limit| !limit.pass(headers, address)),
+            is_over_limit: limit
+                .as_ref()
+                .is_some_and(|limit| !limit.pass(headers, address)),
             ..self.peer(headers)
         }
     }

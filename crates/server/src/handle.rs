@@ -30,7 +30,7 @@ impl ServerHandle {
 
     /// Whether the host model that a packet is for is loaded.
     pub fn holds(&self, packet: &Packet) -> bool {
-        self.node.host.holds(packet)
+        self.node.host().holds(packet)
     }
 
     /// Whether a service id is bound to a model that is loaded.

@@ -25,6 +25,7 @@ mod node;
 mod peer;
 mod readiness;
 mod registration;
+mod reload;
 mod result_cache;
 mod source_meters;
 mod sync;

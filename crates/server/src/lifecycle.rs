@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fate_edge::callers::CallerLimit;
-use fate_edge::channel::MAX_MESSAGE_BYTES;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use fate_edge::clock::now_ms;
-use fate_edge::config;
+use fate_edge::config::{self, Changes};
 use fate_edge::flow::{Clock, FlowControl, Metrics};
 use fate_edge::flow_log::FlowLog;
 use fate_edge::grpc::Health;
@@ -21,7 +20,7 @@ use fate_edge::log_levels::LogLevels;
 use fate_edge::process;
 use fate_edge::trace::{ServiceInstance, Tracing, instance};
 use fate_features::FeatureSource;
-use fate_federation::{Admission, Guest, GuestSettings, Host, HostSettings, HostTransport};
+use fate_federation::{Admission, Guest, Host, HostTransport};
 use fate_model::{Models, RestoreReport};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -36,6 +35,7 @@ use crate::handle::ServerHandle;
 use crate::node::Node;
 use crate::readiness::Registered;
 use crate::registration::{self, Registration};
+use crate::reload::{caller_limit, guest_settings, host_settings};
 use crate::telemetry::{MeasuredTransport, Telemetry};
 use crate::traced_source::TracedSource;
 use crate::transport::Routes;
@@ -191,6 +191,15 @@ impl RunningServer {
         let _ = self.tasks.join_next().await;
     }
 
+    /// Puts in force what another configuration changes and a running server can take over; all others of its keys are
+    /// named. Calls in flight end as they began.
+    ///
+    /// # Errors
+    /// Nothing has changed; the text says why.
+    pub fn reload(&self, new: &Config) -> Result<Changes, String> {
+        self.node.reload(new)
+    }
+
     /// Stops taking calls, waits for those in flight up to `serving.drain.timeout`, closes the ports.
     pub async fn drain(mut self) {
         self.health.set_serving(false).await;
@@ -198,7 +207,7 @@ impl RunningServer {
             registration.close().await;
         }
         self.node.gates.close();
-        let grace = self.node.config.drain_timeout;
+        let grace = self.node.config().drain_timeout;
         if !self.node.gates.drained(grace).await {
             let in_flight = self.node.gates.in_flight();
             tracing::warn!(in_flight, "stopping although calls are still in flight");
@@ -317,8 +326,6 @@ fn assemble(
     let routes = Routes::new(&config.federation_hosts, registry, config.proxy.as_ref())
         .map_err(StartError::Setup)?
         .with_own_proxy(embedding.own_proxy);
-    let caller_limit = config.caller_limit.clone();
-    let caller_limit = caller_limit.map(|(qps, header)| CallerLimit::new(qps, header));
     let telemetry = Telemetry::with_sources(Arc::clone(&sources.meters));
     let transport: Arc<dyn HostTransport> = Arc::new(MeasuredTransport {
         inner: Arc::new(routes),
@@ -339,36 +346,22 @@ fn assemble(
         transport,
         admission: Arc::clone(&admission),
         results,
-        settings: GuestSettings {
-            single_timeout: config.single_timeout,
-            batch_timeout: config.batch_timeout,
-            batch_max: config.guest_batch_max,
-            message_max: MAX_MESSAGE_BYTES,
-            service_role_name: config.service_role_name.clone(),
-            compact: config.compact,
-            details: config.details,
-            min_hit_rate: config.min_hit_rate,
-        },
+        settings: guest_settings(&config),
     };
     let host = Host {
         models: models.clone(),
         single: single.map(traced),
         batch: batch.map(traced),
         admission,
-        settings: HostSettings {
-            batch_max: config.batch_max,
-            compact: config.compact,
-            details: config.details,
-            min_hit_rate: config.min_hit_rate,
-        },
+        settings: host_settings(&config),
     };
     Ok(Node {
         grpc_port,
         models,
         registration,
         registered: Registered::default(),
-        guest,
-        host,
+        guest: ArcSwap::from_pointee(guest),
+        host: ArcSwap::from_pointee(host),
         flow,
         metrics: Metrics::default(),
         telemetry,
@@ -376,10 +369,10 @@ fn assemble(
         flow_log: flow_log(&config)?,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
-        caller_limit,
+        caller_limit: ArcSwapOption::new(caller_limit(&config)),
         held_bytes: ByteBudget::new(config.max_body_bytes),
         log_levels: embedding.log_levels,
-        config,
+        config: ArcSwap::from_pointee(config),
     })
 }
 

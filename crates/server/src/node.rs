@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::party::Role;
@@ -27,19 +28,20 @@ use crate::config::Config;
 use crate::gates::Gates;
 use crate::readiness::Registered;
 use crate::registration::Registration;
+use crate::reload::{guest_with, host_with};
 use crate::telemetry::Telemetry;
 
 /// Everything a running server consists of, apart from its listeners.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) config: Config,
+    pub(crate) config: ArcSwap<Config>,
     pub(crate) grpc_port: u16,
     pub(crate) models: Models,
     /// Where this server is registered and finds others; none for static routing.
     pub(crate) registration: Option<Arc<Registration>>,
     pub(crate) registered: Registered,
-    pub(crate) guest: Guest,
-    pub(crate) host: Host,
+    pub(crate) guest: ArcSwap<Guest>,
+    pub(crate) host: ArcSwap<Host>,
     pub(crate) flow: Arc<FlowControl>,
     pub(crate) metrics: Metrics,
     pub(crate) telemetry: Telemetry,
@@ -47,7 +49,7 @@ pub(crate) struct Node {
     pub(crate) flow_log: FlowLog,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
-    pub(crate) caller_limit: Option<CallerLimit>,
+    pub(crate) caller_limit: ArcSwapOption<CallerLimit>,
     /// What unanswered requests hold, of `serving.max.body.bytes`.
     pub(crate) held_bytes: Arc<ByteBudget>,
     pub(crate) log_levels: Option<LogLevels>,
@@ -125,15 +127,36 @@ const HOST_BATCH: Entry = Entry {
 };
 
 impl Node {
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Puts another configuration in force.
+    pub(crate) fn replace(&self, config: Config) {
+        let guest = guest_with(&self.guest.load(), &config);
+        self.guest.store(Arc::new(guest));
+        let host = host_with(&self.host.load(), &config);
+        self.host.store(Arc::new(host));
+        self.config.store(Arc::new(config));
+    }
+
+    /// The host in force.
+    pub(crate) fn host(&self) -> Arc<Host> {
+        self.host.load_full()
+    }
+
     /// Guest, one row. `body` is the JSON of contract 01 §2.2; every outcome is an answer body.
     pub(crate) async fn infer(&self, body: Bytes, caller: Caller) -> Vec<u8> {
-        let work = self.guest.infer(body.clone());
+        let guest = self.guest.load_full();
+        let work = guest.infer(body.clone());
         self.guest_call(&GUEST_SINGLE, &body, caller, work).await
     }
 
     /// Guest, many rows (contract 01 §2.3).
     pub(crate) async fn infer_batch(&self, body: Bytes, caller: Caller) -> Vec<u8> {
-        let work = self.guest.infer_batch(body.clone());
+        let guest = self.guest.load_full();
+        let work = guest.infer_batch(body.clone());
         self.guest_call(&GUEST_BATCH, &body, caller, work).await
     }
 
@@ -173,7 +196,8 @@ impl Node {
             Ok(permit) => permit,
             Err(reason) => return packet_of(self.refuse(entry, reason, &mut span)),
         };
-        let work = span.around(self.host.unary_call(packet));
+        let host = self.host.load_full();
+        let work = span.around(host.unary_call(packet));
         match guarded(entry.service, work).await {
             Ok((reply, record)) => {
                 let output = reply.body.as_ref().map(|body| &body.value[..]);
@@ -220,6 +244,7 @@ impl Node {
             self.flow.succeeded(&resource, succeeded);
             self.flow.failed(&resource, failed);
         }
+        let shown = self.config.load().logs.shown;
         let line = flow_log::Line {
             case_id: &record.case_id,
             return_code: record.return_code.0,
@@ -227,8 +252,8 @@ impl Node {
             downstream: record.downstream,
             service: record.service,
             router: &self.router_info(record),
-            input: self.config.logs.shown.input(input),
-            output: self.config.logs.shown.output(output),
+            input: shown.input(input),
+            output: shown.output(output),
         };
         span.within(|| self.flow_log.write(&line));
         span.note("fate.case_id", &*flow_log::plain(&record.case_id));
@@ -298,9 +323,10 @@ impl Node {
         let hosts = model
             .filter(|model| model.plan.needs_hosts())
             .map_or(&[][..], |model| &model.remotes);
+        let transport = &self.guest.load().transport;
         let mut addresses: Vec<String> = hosts
             .iter()
-            .filter_map(|host| self.guest.transport.address(&host.party_id))
+            .filter_map(|host| transport.address(&host.party_id))
             .collect();
         addresses.dedup();
         addresses.join(",")

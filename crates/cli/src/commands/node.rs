@@ -21,7 +21,7 @@ use crate::runtime;
 /// this party's guest go straight to the proxy, packets and requests for this party straight to the server. Servers and
 /// proxies elsewhere, Java ones included, are reached as ever.
 ///
-/// SIGTERM and Ctrl-C drain it, the proxy's ports first, then the server. A second signal, a second or more later, stops it
+/// SIGHUP reads both files again. SIGTERM and Ctrl-C drain it, the proxy's ports first, then the server. A second signal, a second or more later, stops it
 /// at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -58,7 +58,8 @@ pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
         role::say_checked(&args.config, server.notes())?;
         return role::say_checked(&args.proxy_config, proxy.notes());
     }
-    runtime::run(role::serve(start(server, proxy, log_levels)))
+    let reload = |node: &RunningNode| node.reload(args);
+    runtime::run(role::serve(start(server, proxy, log_levels), reload))
         .context("cannot start the runtime")?
 }
 
@@ -75,6 +76,19 @@ enum StartError {
 struct RunningNode {
     server: RunningServer,
     proxy: RunningProxy,
+}
+
+impl RunningNode {
+    /// Both files are read and checked before either changes anything.
+    fn reload(&self, args: &Args) -> anyhow::Result<()> {
+        let server = fate_server::Config::from_file(&args.config)?;
+        let proxy = fate_proxy::Config::from_file(&args.proxy_config)?;
+        let of_server = self.server.reload(&server).map_err(anyhow::Error::msg)?;
+        let of_proxy = self.proxy.reload(&proxy).map_err(anyhow::Error::msg)?;
+        of_server.say("serving-server");
+        of_proxy.say("serving-proxy");
+        Ok(())
+    }
 }
 
 /// Each knows the other before either takes a call.

@@ -1,6 +1,6 @@
 //! `fate-serving proxy`: one proxy, until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fate_proxy::{Config, Embedding, Proxy, RunningProxy};
@@ -12,7 +12,7 @@ use crate::runtime;
 
 /// Run a serving-proxy: the way between this party's servers and other parties, and of applications to the guest.
 ///
-/// SIGTERM and Ctrl-C drain it: calls in flight are answered, new ones are refused with 111 (in packets 611). A second
+/// SIGHUP reads the properties again. SIGTERM and Ctrl-C drain it: calls in flight are answered, new ones are refused with 111 (in packets 611). A second
 /// signal, a second or more later, stops it at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,15 +33,20 @@ pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
     if args.check_config {
         return role::say_checked(&args.config, config.notes());
     }
-    runtime::run(serve(config, log_levels)).context("cannot start the runtime")?
+    runtime::run(serve(&args.config, config, log_levels)).context("cannot start the runtime")?
 }
 
-async fn serve(config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
+async fn serve(path: &Path, config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
     let embedding = Embedding {
         log_levels: Some(log_levels),
         ..Embedding::default()
     };
-    role::serve(Proxy::start_with(config, embedding)).await
+    let reload = |proxy: &RunningProxy| {
+        let changes = proxy.reload(&Config::from_file(path)?);
+        changes.map_err(anyhow::Error::msg)?.say("serving-proxy");
+        Ok(())
+    };
+    role::serve(Proxy::start_with(config, embedding), reload).await
 }
 
 impl Running for RunningProxy {

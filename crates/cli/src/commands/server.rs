@@ -1,6 +1,6 @@
 //! `fate-serving server`: one node, until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fate_server::{Config, Embedding, LogLevels, RunningServer, Server};
@@ -11,7 +11,7 @@ use crate::runtime;
 
 /// Run a serving-server, as guest, host or both.
 ///
-/// SIGTERM and Ctrl-C drain it: calls in flight are answered, new ones are refused with 111. A second signal,
+/// SIGHUP reads the properties again. SIGTERM and Ctrl-C drain it: calls in flight are answered, new ones are refused with 111. A second signal,
 /// a second or more later, stops it at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -32,15 +32,20 @@ pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
     if args.check_config {
         return role::say_checked(&args.config, config.notes());
     }
-    runtime::run(serve(config, log_levels)).context("cannot start the runtime")?
+    runtime::run(serve(&args.config, config, log_levels)).context("cannot start the runtime")?
 }
 
-async fn serve(config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
+async fn serve(path: &Path, config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
     let embedding = Embedding {
         log_levels: Some(log_levels),
         ..Embedding::default()
     };
-    role::serve(Server::start_with(config, embedding)).await
+    let reload = |server: &RunningServer| {
+        let changes = server.reload(&Config::from_file(path)?);
+        changes.map_err(anyhow::Error::msg)?.say("serving-server");
+        Ok(())
+    };
+    role::serve(Server::start_with(config, embedding), reload).await
 }
 
 impl Running for RunningServer {

@@ -1,6 +1,6 @@
 //! Values by key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -61,6 +61,29 @@ impl Values {
     /// Keys and values as `listProps` shows them: native JSON types, secrets masked.
     pub fn shown(&self) -> impl Iterator<Item = (&'static str, serde_json::Value)> {
         self.by_key.iter().map(|(key, value)| (*key, value.shown()))
+    }
+
+    /// The keys whose values differ, or that only one of both has.
+    pub(super) fn differing(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let keys: BTreeSet<&'static str> = self
+            .by_key
+            .keys()
+            .chain(other.by_key.keys())
+            .copied()
+            .collect();
+        keys.into_iter()
+            .filter(|key| self.by_key.get(key) != other.by_key.get(key))
+    }
+
+    /// These values, with those of `other` for some keys.
+    pub fn with(&self, other: &Self, keys: &[&str]) -> Self {
+        let is_of_other = |key: &&'static str| keys.contains(key);
+        let own = self.by_key.iter().filter(|(key, _)| !is_of_other(key));
+        let others = other.by_key.iter().filter(|(key, _)| is_of_other(key));
+        let all = own.chain(others).map(|(key, value)| (*key, value.clone()));
+        Self {
+            by_key: all.collect(),
+        }
     }
 
     /// Of a text.

@@ -32,13 +32,14 @@ pub const KEYS: [Key; 2] = [
         "where traces of calls are exported to by OTLP over gRPC, http://host:port or https://host:port; unset: no traces",
     ),
     honoured(
-        "trace.sample.ratio",
+        RATIO,
         config::Kind::Share,
         Fallback::Is("1"),
         "part of the traces, 0 to 1, that begin here and are exported; traces of callers follow their caller's choice",
     ),
 ];
 const ENDPOINT: &str = "trace.otlp.endpoint";
+const RATIO: &str = "trace.sample.ratio";
 
 /// The settings behind the keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +56,7 @@ impl Settings {
         match Endpoint::read(&text) {
             Ok(endpoint) => Some(Self {
                 endpoint,
-                ratio: values.share("trace.sample.ratio").unwrap_or(1.0),
+                ratio: values.share(RATIO).unwrap_or(1.0),
             }),
             Err(message) => {
                 problems.push(Problem {
@@ -67,6 +68,9 @@ impl Settings {
             }
         }
     }
+
+    /// The keys that a running role takes over.
+    pub const RELOADABLE: &str = RATIO;
 
     /// Must be called inside a tokio runtime.
     ///

@@ -59,6 +59,24 @@ pub(super) const PORTS: &[(&str, &str)] = &[
     ("server.port", "HTTP"),
 ];
 
+/// The keys that SIGHUP puts in force; all others wait for a restart.
+pub(super) const RELOADABLE: &[&str] = &[
+    "proxy.grpc.inference.timeout",
+    "proxy.grpc.batch.inference.timeout",
+    "proxy.grpc.unaryCall.timeout",
+    "proxy.async.timeout",
+    "proxy.max.inflight",
+    "proxy.drain.timeout",
+    "admin.token",
+    "health.check.allow",
+    "log.format",
+    "log.level",
+    "print.input.data",
+    "print.output.data",
+    "print.mask",
+    trace::Settings::RELOADABLE,
+];
+
 /// Every key the proxy knows.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[

@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{
-    ConfigError, Entry, Note, Values, about_entry, one_port_twice, pair_entries, read_entries,
+    Changes, ConfigError, Entry, Note, Values, about_entry, one_port_twice, pair_entries,
+    read_entries,
 };
 use fate_edge::log_settings::LogSettings;
 use fate_edge::trace;
 
 use check::Checked;
+use keys::RELOADABLE;
 pub use keys::{ALIASES, KEYS, OURS};
 
 /// The interface version announced in `listProps` and the registry, the one of FATE-Serving 2.1.7.
@@ -246,6 +248,34 @@ impl Config {
             values,
             notes,
         }
+    }
+
+    /// This configuration with what a running proxy takes over of a new one.
+    pub(crate) fn reloaded(&self, new: &Self) -> (Self, Changes) {
+        let changes = Changes::between(&self.values, &new.values, RELOADABLE);
+        let values = self.values.with(&new.values, RELOADABLE);
+        let ratio = values.share("trace.sample.ratio").unwrap_or(1.0);
+        let traces = self.traces.clone();
+        let config = Self {
+            // Peers know the times of HTTP routes since the start.
+            timeouts: Timeouts {
+                http_route_connect: self.timeouts.http_route_connect,
+                http_route_answer: self.timeouts.http_route_answer,
+                ..new.timeouts
+            },
+            max_in_flight: new.max_in_flight,
+            drain_timeout: new.drain_timeout,
+            admin_token: new.admin_token.clone(),
+            health_check: new.health_check,
+            logs: LogSettings {
+                directory: self.logs.directory.clone(),
+                ..new.logs.clone()
+            },
+            traces: traces.map(|traces| trace::Settings { ratio, ..traces }),
+            values,
+            ..self.clone()
+        };
+        (config, changes)
     }
 
     /// What an operator should know at start.

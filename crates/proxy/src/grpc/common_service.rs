@@ -49,7 +49,7 @@ impl CommonService for Edge {
         let keyword = request.into_inner().keyword;
         let node = &self.node;
         let work = async {
-            let listed = node.config.listed(&keyword, &node.table_text());
+            let listed = node.config().listed(&keyword, &node.table_text());
             Ok(CommonResponse {
                 message: "success".to_owned(),
                 ..with_data(&listed)?
@@ -131,7 +131,7 @@ fn update_service(node: &Node, request: &UpdateServiceRequest) -> Result<CommonR
 }
 
 async fn health(node: &Node) -> Result<CommonResponse, Fault> {
-    if !node.config.health_check {
+    if !node.config().health_check {
         return Err(system(
             "health checks are switched off: health.check.allow=false",
         ));

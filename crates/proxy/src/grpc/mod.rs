@@ -59,7 +59,7 @@ pub(crate) async fn intra(node: &Arc<Node>) -> Result<(GrpcServices, Health), St
         CommonServiceServer::<Edge>::NAME,
         RouterTableServiceServer::<Edge>::NAME,
     ];
-    let max_bytes = node.config.max_message_bytes;
+    let max_bytes = node.config().max_message_bytes;
     let (services, health) = GrpcServices::new(Arc::clone(&node.held_bytes), names).await?;
     let edge = Edge {
         node: Arc::clone(node),

@@ -54,7 +54,7 @@ impl Service<Request<Body>> for DataTransfer {
             return unimplemented();
         }
         let (node, arrival) = (Arc::clone(&self.node), self.arrival);
-        let max_bytes = node.config.max_message_bytes;
+        let max_bytes = node.config().max_message_bytes;
         unary(request, max_bytes, move |message, call| async move {
             node.unary_call(arrival, message, &call).await
         })
@@ -91,7 +91,7 @@ impl Service<Request<Body>> for Inference {
             return unimplemented();
         };
         let node = Arc::clone(&self.node);
-        let max_bytes = node.config.max_message_bytes;
+        let max_bytes = node.config().max_message_bytes;
         unary(request, max_bytes, move |message, call| async move {
             node.infer_message(which, message, &call).await
         })

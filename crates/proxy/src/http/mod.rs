@@ -40,7 +40,8 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics));
-    let below = match node.config.context_path.as_str() {
+    let config = node.config();
+    let below = match config.context_path.as_str() {
         "" => paths,
         prefix => Router::new().nest(prefix, paths),
     };
@@ -69,9 +70,9 @@ async fn receive(
     if node.gates.is_closed() {
         return Err(NotReceived::Refused(refusal(Refused::Closed, service)));
     }
-    let limit = node.config.max_message_bytes;
+    let limit = node.config().max_message_bytes;
     let received = edge::receive(budget, limit, service, headers, body);
-    match timeout(node.config.timeouts.http, received).await {
+    match timeout(node.config().timeouts.http, received).await {
         Ok(received) => received.map_err(NotReceived::Refused),
         Err(_) => Err(NotReceived::Late),
     }
@@ -105,7 +106,7 @@ async fn package_log_level(
 
 /// Applications share this port, and none of them should make the proxy log their neighbours' calls.
 fn refuse_strangers(node: &Node, Caller(address): Caller, headers: &HeaderMap) -> Option<Response> {
-    let is_stranger = match &node.config.admin_token {
+    let is_stranger = match &node.config().admin_token {
         Some(token) => !token.is_in(headers),
         None => !address.ip().to_canonical().is_loopback(),
     };

@@ -57,6 +57,30 @@ pub(super) const OURS: &[&str] = &[
     "redis.tls.ca",
 ];
 
+/// The keys that SIGHUP puts in force; all others wait for a restart.
+pub(super) const RELOADABLE: &[&str] = &[
+    "serving.max.inflight",
+    "federation.compact",
+    "single.inference.rpc.timeout",
+    "batch.inference.rpc.timeout",
+    "batch.inference.max",
+    "batch.inference.guest.max",
+    "grpc.timeout",
+    "serving.drain.timeout",
+    "response.details",
+    "min.feature.hit.rate",
+    "admin.token",
+    "limit.caller.qps",
+    "limit.caller.header",
+    "health.check.allow",
+    "log.format",
+    "log.level",
+    "print.input.data",
+    "print.output.data",
+    "print.mask",
+    trace::Settings::RELOADABLE,
+];
+
 /// Every key the server knows.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[

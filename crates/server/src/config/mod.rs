@@ -23,9 +23,10 @@ use fate_edge::trace;
 use fate_inference::Semantics;
 
 pub use fate_edge::config::{
-    Address, ConfigError, Fallback, Key, Kind, Level, Note, Problem, Treatment, Value,
+    Address, Changes, ConfigError, Fallback, Key, Kind, Level, Note, Problem, Treatment, Value,
 };
 pub use keys::KEYS;
+use keys::RELOADABLE;
 pub use registry::RegistryConfig;
 pub use result_cache::ResultCacheConfig;
 pub use sources::{PREFIX as SOURCE_PREFIX, SETTINGS as SOURCE_SETTINGS};
@@ -246,6 +247,37 @@ impl Config {
         self.notes.extend(notes::about_own_proxy(&self));
         self.proxy = None;
         self
+    }
+
+    /// This configuration with what a running server takes over of a new one.
+    pub(crate) fn reloaded(&self, new: &Self) -> (Self, Changes) {
+        let changes = Changes::between(&self.values, &new.values, RELOADABLE);
+        let values = self.values.with(&new.values, RELOADABLE);
+        let ratio = values.share("trace.sample.ratio").unwrap_or(1.0);
+        let traces = self.traces.clone();
+        let config = Self {
+            max_in_flight: new.max_in_flight,
+            compact: new.compact,
+            single_timeout: new.single_timeout,
+            batch_timeout: new.batch_timeout,
+            batch_max: new.batch_max,
+            guest_batch_max: new.guest_batch_max,
+            grpc_timeout: new.grpc_timeout,
+            drain_timeout: new.drain_timeout,
+            details: new.details,
+            min_hit_rate: new.min_hit_rate,
+            admin_token: new.admin_token.clone(),
+            caller_limit: new.caller_limit.clone(),
+            health_check: new.health_check,
+            traces: traces.map(|traces| trace::Settings { ratio, ..traces }),
+            logs: LogSettings {
+                directory: self.logs.directory.clone(),
+                ..new.logs.clone()
+            },
+            values,
+            ..self.clone()
+        };
+        (config, changes)
     }
 
     /// What an operator should know at start: unknown keys, ignored keys, missing routes.

@@ -46,7 +46,7 @@ impl CommonService for Edge {
     async fn list_props(&self, request: Request<QueryPropsRequest>) -> Answer {
         let keyword = request.into_inner().keyword;
         let node = &self.node;
-        let work = async { with_data(&node.config.listed(&keyword, node.grpc_port)) };
+        let work = async { with_data(&node.config().listed(&keyword, node.grpc_port)) };
         self.answer(entry("I_LIST_PROPS", "listProps"), work).await
     }
 
@@ -111,7 +111,7 @@ fn update_service(node: &Node, request: &UpdateServiceRequest) -> Result<CommonR
 }
 
 async fn health(node: &Node) -> Result<CommonResponse, Fault> {
-    if !node.config.health_check {
+    if !node.config().health_check {
         return Err(Fault::new(
             ReturnCode::SYSTEM,
             "health checks are switched off: health.check.allow=false",
@@ -119,5 +119,5 @@ async fn health(node: &Node) -> Result<CommonResponse, Fault> {
     }
     let has_models = node.models.snapshot().models().next().is_some();
     let registry = node.registration.as_ref().map(|one| &one.registry);
-    with_data(&health_check::check(&node.config, registry, has_models).await)
+    with_data(&health_check::check(&node.config(), registry, has_models).await)
 }

@@ -31,7 +31,7 @@ pub(crate) async fn services(node: Arc<Node>) -> Result<(GrpcServices, Health), 
         ModelServiceServer::<Edge>::NAME,
         CommonServiceServer::<Edge>::NAME,
     ];
-    let max_bytes = node.config.max_message_bytes;
+    let max_bytes = node.config().max_message_bytes;
     let (services, health) = GrpcServices::new(Arc::clone(&node.held_bytes), names).await?;
     let edge = Edge { node };
     let services = services

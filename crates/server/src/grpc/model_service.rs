@@ -260,8 +260,8 @@ async fn fetch(node: &Node, request: &FetchModelRequest) -> Result<(), Fault> {
     synchronization_allowed(node)?;
     let source = peer::dotted_address(&request.source_ip, request.source_port)?;
     let key = ModelKey::checked(request.table_name.as_str(), request.namespace.as_str())?;
-    let limit = peer::transfer_limit(node.config.max_model_bytes);
-    let answer = peer::model_transfer(&source, &key, limit, node.config.grpc_timeout).await?;
+    let limit = peer::transfer_limit(node.config().max_model_bytes);
+    let answer = peer::model_transfer(&source, &key, limit, node.config().grpc_timeout).await?;
     node.models
         .import(&key, &answer.model_data, &answer.cache_data)
         .await
@@ -284,7 +284,7 @@ async fn transfer(
 }
 
 fn synchronization_allowed(node: &Node) -> Result<(), Fault> {
-    if node.config.synchronize {
+    if node.config().synchronize {
         return Ok(());
     }
     Err(Fault::new(

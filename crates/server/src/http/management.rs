@@ -85,7 +85,7 @@ pub(super) async fn unbind(State(node): Edge, headers: HeaderMap, body: Body) ->
                 .ok_or_else(|| invalid("parameter serviceId is blank"))?,
         };
         let server = address(parameters.host, parameters.port)?;
-        let answer = peer::unbind(&server, request, node.config.grpc_timeout).await?;
+        let answer = peer::unbind(&server, request, node.config().grpc_timeout).await?;
         Ok(Outcome {
             code: answer.status_code,
             message: answer.message,
@@ -109,7 +109,7 @@ pub(super) async fn transfer(State(node): Edge, headers: HeaderMap, body: Body) 
             ..FetchModelRequest::default()
         };
         let target = address(parameters.target_host, parameters.target_port)?;
-        let answer = peer::fetch_model(&target, request, node.config.grpc_timeout).await?;
+        let answer = peer::fetch_model(&target, request, node.config().grpc_timeout).await?;
         Ok(Outcome {
             code: answer.status_code,
             message: answer.message,
@@ -132,7 +132,7 @@ pub(super) async fn update_weight(State(node): Edge, headers: HeaderMap, body: B
             version: parameters.version.unwrap_or(-1),
         };
         let server = address(parameters.host, parameters.port)?;
-        let answer = peer::update_service(&server, request, node.config.grpc_timeout).await?;
+        let answer = peer::update_service(&server, request, node.config().grpc_timeout).await?;
         Ok(Outcome {
             code: answer.status_code,
             message: answer.message,

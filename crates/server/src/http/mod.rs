@@ -64,7 +64,8 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
 
 /// With `admin.token`, whoever changes something has to bring it along.
 async fn administrators_only(State(node): Edge, request: Request, next: Next) -> Response {
-    match &node.config.admin_token {
+    let config = node.config();
+    match &config.admin_token {
         Some(token) if !token.is_in(request.headers()) => {
             let path = request.uri().path();
             tracing::warn!(path, "refused: the request has not got admin.token");
@@ -84,7 +85,7 @@ async fn receive(
     if node.gates.is_closed() {
         return Err(admission::refusal(Refused::Closed, service));
     }
-    let limit = node.config.max_message_bytes;
+    let limit = node.config().max_message_bytes;
     edge::receive(&node.held_bytes, limit, service, headers, body).await
 }
 
