@@ -17,9 +17,9 @@ use std::time::Duration;
 use axum::http::HeaderName;
 use fate_edge::admin_token::AdminToken;
 use fate_edge::config::{Entry, Values, line_of, one_port_twice, pair_entries, read_entries};
-use fate_features::SourceSettings;
 use fate_edge::log_settings::LogSettings;
 use fate_edge::trace;
+use fate_features::SourceSettings;
 use fate_inference::Semantics;
 
 pub use fate_edge::config::{
