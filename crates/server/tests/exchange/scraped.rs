@@ -102,6 +102,9 @@ async fn the_families_of_an_idle_server() {
         .filter(|name| name.starts_with("fate_serving_"))
         .collect();
     let expected = [
+        "fate_serving_batch_size",
+        "fate_serving_flow_log_dropped_total",
+        "fate_serving_model_info",
         "fate_serving_build_info",
         "fate_serving_cache_hits_total",
         "fate_serving_cache_misses_total",
