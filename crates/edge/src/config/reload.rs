@@ -6,15 +6,18 @@ use super::values::Values;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     /// Keys that are in force now.
-    pub applied: Vec<&'static str>,
+    pub applied: Vec<String>,
     /// Keys that wait for the next start.
-    pub after_restart: Vec<&'static str>,
+    pub after_restart: Vec<String>,
 }
 
 impl Changes {
     /// Sorts the keys whose values differ.
     pub fn between(now: &Values, new: &Values, reloadable: &[&str]) -> Self {
-        let (applied, after_restart) = now.differing(new).partition(|key| reloadable.contains(key));
+        let (applied, after_restart) = now
+            .differing(new)
+            .map(str::to_owned)
+            .partition(|key| reloadable.contains(&key.as_str()));
         Self {
             applied,
             after_restart,

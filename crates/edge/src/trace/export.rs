@@ -142,7 +142,7 @@ pub(super) async fn run(
 }
 
 /// Waits a little for others, unless somebody wants a flush.
-async fn gather(queue: &mut Queue, batch: &mut Vec<Box<Record>>) {
+async fn gather(queue: &mut Queue, batch: &mut Vec<Record>) {
     let patience = tokio::time::sleep(GATHERING);
     tokio::pin!(patience);
     while batch.len() < MAX_BATCH && queue.flushes.is_empty() {
@@ -168,7 +168,7 @@ struct Exporter {
 
 impl Exporter {
     /// Sends a batch and empties it, whatever comes of it.
-    async fn export(&mut self, batch: &mut Vec<Box<Record>>, attempts: u32) {
+    async fn export(&mut self, batch: &mut Vec<Record>, attempts: u32) {
         if batch.is_empty() {
             return;
         }
@@ -212,14 +212,14 @@ impl Exporter {
         Ok(u64::try_from(rejected).unwrap_or(0))
     }
 
-    fn request(&self, batch: &mut Vec<Box<Record>>) -> ExportTraceServiceRequest {
+    fn request(&self, batch: &mut Vec<Record>) -> ExportTraceServiceRequest {
         let spans = otlp::ScopeSpans {
             scope: Some(InstrumentationScope {
                 name: "fate-serving".to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 ..InstrumentationScope::default()
             }),
-            spans: batch.drain(..).map(|record| span(*record)).collect(),
+            spans: batch.drain(..).map(span).collect(),
             ..otlp::ScopeSpans::default()
         };
         ExportTraceServiceRequest {

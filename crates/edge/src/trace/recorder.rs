@@ -17,7 +17,7 @@ const FLUSHES: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Recorder {
-    queue: mpsc::Sender<Box<Record>>,
+    queue: mpsc::Sender<Record>,
     flushes: mpsc::Sender<oneshot::Sender<()>>,
     /// Traces whose id's second half is smaller are sampled; all if it is the largest number.
     sampled_below: AtomicU64,
@@ -27,7 +27,7 @@ pub(super) struct Recorder {
 /// The other end.
 #[derive(Debug)]
 pub(super) struct Queue {
-    pub(super) spans: mpsc::Receiver<Box<Record>>,
+    pub(super) spans: mpsc::Receiver<Record>,
     pub(super) flushes: mpsc::Receiver<oneshot::Sender<()>>,
 }
 
@@ -70,7 +70,7 @@ impl Recorder {
             .store(threshold(ratio), Ordering::Relaxed);
     }
 
-    pub(super) fn take(&self, record: Box<Record>) {
+    pub(super) fn take(&self, record: Record) {
         if self.queue.try_send(record).is_err() {
             self.tally.dropped.add(1);
         }

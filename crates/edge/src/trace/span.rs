@@ -212,7 +212,7 @@ impl Drop for Span {
         if let (Some(mut record), Some(recorder)) = (self.record.take(), &self.current.recorder) {
             // One clock for the length; the other may be set meanwhile.
             record.ended = record.began + record.started.elapsed();
-            recorder.take(record);
+            recorder.take(*record);
         }
     }
 }

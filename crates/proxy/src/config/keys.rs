@@ -68,6 +68,7 @@ pub(super) const RELOADABLE: &[&str] = &[
     "proxy.max.inflight",
     "proxy.drain.timeout",
     "admin.token",
+    "admin.token.grpc",
     "health.check.allow",
     "log.format",
     "log.level",

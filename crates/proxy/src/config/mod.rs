@@ -266,6 +266,7 @@ impl Config {
             max_in_flight: new.max_in_flight,
             drain_timeout: new.drain_timeout,
             admin_token: new.admin_token.clone(),
+            grpc_admin_token: new.grpc_admin_token.clone(),
             health_check: new.health_check,
             logs: LogSettings {
                 directory: self.logs.directory.clone(),

@@ -29,7 +29,7 @@ struct Edge {
 impl Edge {
     /// Lets in who may change something: everybody, or with `admin.token.grpc` those who bring the token along.
     fn administrators_only<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        match &self.node.config.grpc_admin_token {
+        match &self.node.config().grpc_admin_token {
             Some(token) if !token.is_in(request.metadata().as_ref()) => {
                 tracing::warn!(
                     "a change over the intra port is refused: it has not got admin.token"

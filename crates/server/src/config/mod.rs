@@ -9,7 +9,7 @@ mod registry;
 mod result_cache;
 mod sources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -251,7 +251,14 @@ impl Config {
 
     /// This configuration with what a running server takes over of a new one.
     pub(crate) fn reloaded(&self, new: &Self) -> (Self, Changes) {
-        let changes = Changes::between(&self.values, &new.values, RELOADABLE);
+        let mut changes = Changes::between(&self.values, &new.values, RELOADABLE);
+        let of_sources = self.shown_sources.keys().chain(new.shown_sources.keys());
+        let of_sources: BTreeSet<&String> = of_sources
+            .filter(|key| self.shown_sources.get(*key) != new.shown_sources.get(*key))
+            .collect();
+        changes
+            .after_restart
+            .extend(of_sources.into_iter().cloned());
         let values = self.values.with(&new.values, RELOADABLE);
         let ratio = values.share("trace.sample.ratio").unwrap_or(1.0);
         let traces = self.traces.clone();
