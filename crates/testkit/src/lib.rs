@@ -8,15 +8,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
-mod database;
 mod collector;
+mod database;
 mod link;
 pub mod metrics;
 mod redis;
 mod zookeeper;
 
-pub use database::Database;
 pub use collector::{CollectedSpan, Collector};
+pub use database::Database;
 pub use link::Link;
 pub use redis::{Redis, RedisCluster, RedisFiles};
 pub use zookeeper::{Ensemble, ZooKeeper};
