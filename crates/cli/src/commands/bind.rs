@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         .service_id
         .clone()
         .or_else(|| job.service_id.clone())
-        .ok_or_else(|| Failure::usage("no service id"))?;
+        .ok_or_else(|| Failure::usage("no service id: --service-id, or service_id in the file"))?;
     runtime::run(bind(args, &job, &service_id)).context("cannot start the runtime")?
 }
 
