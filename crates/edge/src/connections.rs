@@ -12,7 +12,7 @@ use futures::stream;
 use http::Extensions;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::transport::server::Connected;
@@ -95,10 +95,17 @@ pub fn accept_http2(
     listener: TcpListener,
     tls: Option<ServerTls>,
 ) -> impl futures::Stream<Item = io::Result<Connection>> {
+    begin_http2(Arrivals::at(listener), tls)
+}
+
+/// As [`accept_http2`], with what arrives in any way.
+pub(crate) fn begin_http2(
+    arrivals: Arrivals,
+    tls: Option<ServerTls>,
+) -> impl futures::Stream<Item = io::Result<Connection>> {
     let entrance = Entrance {
-        listener,
+        arrivals,
         tls,
-        places: Places::new("gRPC"),
         silent: JoinSet::new(),
         said: Seldom::default(),
     };
@@ -108,10 +115,50 @@ pub fn accept_http2(
     })
 }
 
+/// Where connections come from.
+#[derive(Debug)]
+pub(crate) enum Arrivals {
+    Listener(TcpListener, Places),
+    /// Another thread accepts.
+    Given(mpsc::UnboundedReceiver<(std::net::TcpStream, Place)>),
+}
+
+impl Arrivals {
+    pub(crate) fn at(listener: TcpListener) -> Self {
+        Self::Listener(listener, Places::new("gRPC"))
+    }
+
+    /// Streams have to be non-blocking. Their places bound their number.
+    pub(crate) fn given(streams: mpsc::UnboundedReceiver<(std::net::TcpStream, Place)>) -> Self {
+        Self::Given(streams)
+    }
+
+    /// The next connection that has a place; never ends. Nothing is lost when the future is dropped.
+    pub(crate) async fn next(&mut self) -> (TcpStream, Place) {
+        loop {
+            let arrived = match self {
+                Self::Listener(listener, places) => {
+                    let stream = next(listener).await;
+                    places.take().map(|place| (stream, place))
+                }
+                Self::Given(streams) => match streams.recv().await {
+                    // One that this runtime cannot watch is closed.
+                    Some((stream, place)) => TcpStream::from_std(stream)
+                        .ok()
+                        .map(|stream| (stream, place)),
+                    None => std::future::pending().await,
+                },
+            };
+            if let Some(arrived) = arrived {
+                return arrived;
+            }
+        }
+    }
+}
+
 struct Entrance {
-    listener: TcpListener,
+    arrivals: Arrivals,
     tls: Option<ServerTls>,
-    places: Places,
     /// Connections that have not said enough yet.
     silent: JoinSet<Result<Connection, NotBegun>>,
     said: Seldom,
@@ -121,10 +168,8 @@ impl Entrance {
     async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
-                stream = next(&self.listener) => {
-                    if let Some(place) = self.places.take() {
-                        self.silent.spawn(Connection::begun(stream, self.tls.clone(), place));
-                    }
+                (stream, place) = self.arrivals.next() => {
+                    self.silent.spawn(Connection::begun(stream, self.tls.clone(), place));
                 }
                 Some(ended) = self.silent.join_next() => match ended {
                     Ok(Ok(connection)) => return connection,

@@ -15,8 +15,9 @@ use tonic_health::server::HealthReporter;
 use tower::Service;
 use tower::layer::util::{Identity, Stack};
 
-use crate::connections;
+use crate::connections::{self, Arrivals};
 use crate::intake::ByteBudget;
+use crate::lane;
 use crate::metered::MeterLayer;
 use crate::tls::ServerTls;
 
@@ -118,14 +119,39 @@ impl GrpcServices {
 
     /// Serves until `stop` is cancelled and the calls in flight are answered.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let accepted = connections::accept_http2(listener, self.tls);
-        let served = self
-            .router
-            .serve_with_incoming_shutdown(accepted, stop.cancelled_owned())
-            .await;
-        if let Err(error) = served {
+        serve(self.router, Arrivals::at(listener), self.tls, stop).await;
+    }
+
+    /// The same on so many lanes; see [`crate::lane`].
+    pub async fn serve_on_lanes(
+        self,
+        count: usize,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) {
+        let until = stop.clone();
+        let serve = move |arrivals| {
+            let (router, tls) = (self.router.clone(), self.tls.clone());
+            serve(router, arrivals, tls, stop.clone())
+        };
+        if let Err(error) = lane::run(count, listener, until, serve).await {
             tracing::error!(%error, "the gRPC listener failed");
         }
+    }
+}
+
+async fn serve(
+    router: Router<Stack<MeterLayer, Identity>>,
+    arrivals: Arrivals,
+    tls: Option<ServerTls>,
+    stop: CancellationToken,
+) {
+    let accepted = connections::begin_http2(arrivals, tls);
+    let served = router
+        .serve_with_incoming_shutdown(accepted, stop.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the gRPC listener failed");
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Embedding {
     pub batch_source: Option<Arc<dyn FeatureSource>>,
     /// The way to other parties, instead of `proxy` and the proxies of the registry. `federation.hosts` stay.
     pub own_proxy: Option<Arc<dyn HostTransport>>,
+    /// Threads of their own for the connections of the gRPC port; none: they are served where the server was started.
+    pub lanes: Option<usize>,
 }
 
 /// The serving-server role.
@@ -88,6 +90,7 @@ pub struct Server;
 #[derive(Debug)]
 pub struct PreparedServer {
     node: Arc<Node>,
+    lanes: Option<usize>,
     grpc: (TcpListener, SocketAddr),
     http: Option<(TcpListener, SocketAddr)>,
 }
@@ -158,9 +161,11 @@ impl Server {
             }
             None => None,
         };
+        let lanes = embedding.lanes;
         let node = assemble(config, embedding, models, registration, flow, sources, port)?;
         Ok(PreparedServer {
             node: Arc::new(node),
+            lanes,
             grpc,
             http,
         })
@@ -175,7 +180,7 @@ impl PreparedServer {
 
     /// Takes calls and registers.
     pub async fn serve(self) -> Result<RunningServer, StartError> {
-        serve(self.node, self.grpc, self.http).await
+        serve(self.node, self.lanes, self.grpc, self.http).await
     }
 }
 
@@ -395,6 +400,7 @@ fn tracing(config: &Config, grpc_port: u16) -> Result<Tracing, StartError> {
 
 async fn serve(
     node: Arc<Node>,
+    lanes: Option<usize>,
     (grpc, grpc_addr): (TcpListener, SocketAddr),
     http: Option<(TcpListener, SocketAddr)>,
 ) -> Result<RunningServer, StartError> {
@@ -403,7 +409,10 @@ async fn serve(
         .map_err(StartError::Setup)?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(services.serve(grpc, stop.clone()));
+    match lanes {
+        Some(count) => tasks.spawn(services.serve_on_lanes(count, grpc, stop.clone())),
+        None => tasks.spawn(services.serve(grpc, stop.clone())),
+    };
     let http_addr = http.map(|(listener, address)| {
         tasks.spawn(fate_edge::http::serve(
             listener,

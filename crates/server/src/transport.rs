@@ -4,19 +4,23 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use fate_edge::channel::{MAX_MESSAGE_BYTES, innermost, is_timeout, lazy_channel, status_name};
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use fate_edge::channel::{MAX_MESSAGE_BYTES, is_timeout, status_name};
 use fate_edge::config::Address;
+use fate_edge::dial::Dialer;
+use fate_edge::lane;
 use fate_edge::trace;
+use fate_edge::unary::{Unanswered, UnaryClient};
 use fate_federation::{CallError, HostTransport};
 use fate_proto::proxy::Packet;
-use fate_proto::proxy::data_transfer_service_client::DataTransferServiceClient;
 use fate_registry::Registry;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use prost::Message as _;
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
-use tonic::{Request, Status};
+
+const UNARY_CALL: &str = "/com.webank.ai.fate.api.networking.proxy.DataTransferService/unaryCall";
 
 /// Where packets for a party go. One connection per address.
 #[derive(Debug)]
@@ -82,7 +86,8 @@ impl RegisteredProxies {
 #[derive(Debug, Clone)]
 struct Link {
     address: Address,
-    client: DataTransferServiceClient<Channel>,
+    /// One for each lane and one for the rest of the process: a call changes no thread.
+    clients: Arc<[UnaryClient]>,
 }
 
 impl Routes {
@@ -159,36 +164,40 @@ impl HostTransport for Routes {
 
 impl Link {
     fn to(address: &Address) -> Result<Self, String> {
-        let client = DataTransferServiceClient::new(lazy_channel(address)?)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let open = |_| UnaryClient::open(address, Dialer::plain(), MAX_MESSAGE_BYTES);
         Ok(Self {
             address: address.clone(),
-            client,
+            clients: (0..=lane::fitting()).map(open).collect::<Result<_, _>>()?,
         })
     }
 
     async fn call(&self, packet: Packet, deadline: Instant) -> Result<Packet, CallError> {
-        let mut request = Request::new(packet);
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        let message = Bytes::from(packet.encode_to_vec());
+        drop(packet);
+        let mut headers = HeaderMap::new();
         if let Some(context) = trace::current() {
-            let mut headers = std::mem::take(request.metadata_mut()).into_headers();
             context.write(&mut headers);
-            *request.metadata_mut() = MetadataMap::from_headers(headers);
         }
-        let mut client = self.client.clone();
-        // The generated call first waits for a connection, which its own time-out does not cover.
-        match tokio::time::timeout_at(deadline, client.unary_call(request)).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) if is_timeout(&status) => Err(CallError::Timeout),
-            Ok(Err(status)) => Err(CallError::Unavailable(self.describe(&status))),
-            Err(_) => Err(CallError::Timeout),
-        }
+        let client = &self.clients[lane::place() % self.clients.len()];
+        let answer = client.call(UNARY_CALL, message, &headers, deadline);
+        let reply = answer.await.map_err(|cause| self.unanswered(cause))?;
+        Packet::decode(reply).map_err(|cause| {
+            let text = format!("the answer is no packet: {cause} ({})", self.address);
+            CallError::Unavailable(text)
+        })
     }
 
     /// `UNAVAILABLE: <what the peer or the connection said> (127.0.0.1:8879)`.
-    fn describe(&self, status: &Status) -> String {
-        let cause = innermost(status).unwrap_or_else(|| status.message().to_owned());
-        format!("{}: {cause} ({})", status_name(status.code()), self.address)
+    fn unanswered(&self, cause: Unanswered) -> CallError {
+        let text = match cause {
+            Unanswered::Late => return CallError::Timeout,
+            Unanswered::Said(status) if is_timeout(&status) => return CallError::Timeout,
+            Unanswered::Said(status) => {
+                format!("{}: {}", status_name(status.code()), status.message())
+            }
+            Unanswered::Unsent(cause) | Unanswered::Lost(cause) => cause,
+        };
+        CallError::Unavailable(format!("{text} ({})", self.address))
     }
 }
 

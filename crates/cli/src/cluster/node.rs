@@ -84,6 +84,7 @@ impl Node {
             single_source: source.clone(),
             batch_source: source,
             own_proxy: None,
+            ..Embedding::default()
         };
         let server = Server::start_with(config, embedding).await?;
         Ok(Node { server, store })

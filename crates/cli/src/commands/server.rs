@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use fate_edge::lane;
 use fate_server::{Config, Embedding, LogLevels, RunningServer, Server};
 
 use crate::exit::{Exit, Failure};
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
 async fn serve(path: &Path, config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
     let embedding = Embedding {
         log_levels: Some(log_levels),
+        lanes: Some(lane::fitting()),
         ..Embedding::default()
     };
     let reload = |server: &RunningServer| {

@@ -10,6 +10,7 @@ use fate_domain::return_code::ReturnCode;
 use fate_inference::{CompactForm, GuestLocal, Partial, Plan, Row, Score};
 use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::Packet;
+use futures::future::join;
 use futures::poll;
 use tokio::time::Instant;
 
@@ -56,11 +57,15 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     let early = poll!(asked.as_mut());
     call.record.laps.end(Stage::Parse);
     let mut watch = Watch::new(&model.plan, &model.party_id, inquiry);
-    let own_parts = own_parts(&model, &rows, watch.as_mut()).await;
-    call.record.laps.end(Stage::Local);
-    let answered = match early {
-        std::task::Poll::Ready(answered) => answered,
-        std::task::Poll::Pending => asked.await,
+    let own_parts = async {
+        let own_parts = own_parts(&model, &rows, watch.as_mut()).await;
+        call.record.laps.end(Stage::Local);
+        own_parts
+    };
+    // Both go on: a question that waits for a connection leaves as soon as there is one.
+    let (answered, own_parts) = match early {
+        std::task::Poll::Ready(answered) => (answered, own_parts.await),
+        std::task::Poll::Pending => join(asked, own_parts).await,
     };
     call.waited_since(asked_at);
     call.record.laps.end(Stage::Remote);

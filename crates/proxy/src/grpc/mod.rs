@@ -2,7 +2,6 @@
 //! `intra` for this party's own servers, which has everything.
 
 mod common_service;
-pub(crate) mod message;
 mod raw_service;
 mod router_table;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use fate_edge::unary::message::{self, Assembly};
 use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use hyper::http::{HeaderValue, Request, Response, header};
@@ -15,7 +16,6 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
 
-use super::message::{self, Assembly};
 use crate::call::CallContext;
 use crate::forward::Arrival;
 use crate::inference::InferenceCall;

@@ -2,7 +2,6 @@
 //! no longer anybody's route.
 
 mod condition;
-mod connection;
 mod grpc;
 mod http;
 

@@ -41,3 +41,8 @@ pub(crate) async fn services(node: Arc<Node>) -> Result<(GrpcServices, Health), 
         .with(CommonServiceServer::new(edge).max_decoding_message_size(max_bytes));
     Ok((services, health))
 }
+
+/// For a call whose work ended with the process's runtime.
+fn stopping(error: tokio::task::JoinError) -> tonic::Status {
+    tonic::Status::unavailable(format!("the server is stopping: {error}"))
+}

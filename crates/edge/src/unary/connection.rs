@@ -10,15 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fate_edge::dial::Dialer;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use h2::client::{self, SendRequest};
 use h2::{Ping, PingPong};
-use hyper::Uri;
+use http::Uri;
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 use tower::Service as _;
+
+use crate::dial::Dialer;
 
 /// As on all connections of this program, quiet ones included.
 const PING_EVERY: Duration = Duration::from_secs(15);

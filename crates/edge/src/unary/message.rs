@@ -1,14 +1,14 @@
 //! gRPC's form of one message in an HTTP/2 body: a prefix of five bytes, then the message.
 //!
-//! What this proxy does not understand of a message is not lost, and what peers have signed stays byte-equal: messages
+//! What a proxy does not understand of a message is not lost, and what peers have signed stays byte-equal: messages
 //! pass as they came. The generated code would decode and encode each once more, and tonic's codecs copy it in and out.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hyper::body::{Body, Frame};
-use hyper::http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame};
 use tonic::Status;
 
 /// A flag for compression and the length.
@@ -20,7 +20,7 @@ const MAX_RESERVED: usize = 256 << 10;
 
 /// A message that arrives in chunks. The one that comes in a single chunk is not copied.
 #[derive(Debug)]
-pub(crate) struct Assembly {
+pub struct Assembly {
     limit: usize,
     only: Bytes,
     joined: BytesMut,
@@ -28,7 +28,7 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     /// For a message of at most `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
             only: Bytes::new(),
@@ -40,7 +40,7 @@ impl Assembly {
     ///
     /// # Errors
     /// There is more than one message, or one that is too large or compressed.
-    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Status> {
+    pub fn push(&mut self, chunk: Bytes) -> Result<(), Status> {
         if self.only.is_empty() && self.joined.is_empty() {
             self.only = chunk;
         } else {
@@ -72,7 +72,7 @@ impl Assembly {
     ///
     /// # Errors
     /// There is none, or a part of it.
-    pub(crate) fn finish(self) -> Result<Bytes, Status> {
+    pub fn finish(self) -> Result<Bytes, Status> {
         let whole = if self.joined.is_empty() {
             self.only
         } else {
@@ -105,7 +105,7 @@ fn length(received: &[u8]) -> Option<usize> {
 ///
 /// # Errors
 /// gRPC has no length for it.
-pub(crate) fn chunks(message: Bytes) -> Result<(Bytes, Option<Bytes>), Status> {
+pub fn chunks(message: Bytes) -> Result<(Bytes, Option<Bytes>), Status> {
     let length = u32::try_from(message.len())
         .map_err(|_| Status::out_of_range("the message is longer than 4 GiB"))?;
     let is_small = message.len() <= SMALL;
@@ -121,7 +121,7 @@ pub(crate) fn chunks(message: Bytes) -> Result<(Bytes, Option<Bytes>), Status> {
 
 /// The body of an answer: a message and the status OK behind it.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     chunks: [Option<Bytes>; 2],
     is_over: bool,
 }
@@ -129,7 +129,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// # Errors
     /// As [`chunks`].
-    pub(crate) fn new(message: Bytes) -> Result<Self, Status> {
+    pub fn new(message: Bytes) -> Result<Self, Status> {
         let (first, second) = chunks(message)?;
         Ok(Self {
             chunks: [Some(first), second],
