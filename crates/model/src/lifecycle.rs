@@ -314,7 +314,8 @@ impl Models {
             resource_address,
             semantics,
         };
-        if let Some(doubt) = identity::doubt(&buffers, &description) {
+        let doubt = identity::doubt(&buffers, &description);
+        if let Some(doubt) = &doubt {
             tracing::warn!(
                 model = description.key.store_name(),
                 "{doubt}: are they the right ones?"
@@ -337,6 +338,8 @@ impl Models {
         })
         .await?;
         let (plan, note) = plan;
+        let notes: Vec<String> = note.into_iter().chain(doubt).collect();
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
         self.publish(model, plan, Vec::new(), note).await
     }
 

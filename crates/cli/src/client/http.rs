@@ -82,11 +82,25 @@ impl HttpClient {
         let request = request.body(Full::new(body))?;
         let answer = self.client.request(request).await?;
         let status = answer.status();
-        anyhow::ensure!(status.is_success(), "HTTP {status}");
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
             .collect()
             .await
-            .map_err(|cause| anyhow::anyhow!("the answer breaks off: {cause}"))?;
-        Ok(body.to_bytes())
+            .map_err(|cause| anyhow::anyhow!("the answer breaks off: {cause}"))?
+            .to_bytes();
+        anyhow::ensure!(status.is_success(), "HTTP {status}{}", reason(&body));
+        Ok(body)
+    }
+}
+
+/// What an error's body says, shortened.
+fn reason(body: &Bytes) -> String {
+    let text: String = String::from_utf8_lossy(body)
+        .chars()
+        .filter(|char| !char.is_control())
+        .take(300)
+        .collect();
+    match text.trim() {
+        "" => String::new(),
+        text => format!(": {text}"),
     }
 }
