@@ -64,7 +64,7 @@ mod tests {
         let remote = |id: &&str| Remote {
             party_id: (*id).to_owned(),
             role: Role::Host,
-            key: ModelKey::new("202401", &format!("host#{id}#{asked}")),
+            key: ModelKey::new("202401", format!("host#{id}#{asked}")),
         };
         let pipeline = Pipeline {
             model_id: model_id.to_owned(),
@@ -73,7 +73,7 @@ mod tests {
         };
         let buffers = [(PIPELINE_KEY.to_owned(), pipeline.encode_to_vec().into())].into();
         let description = Description {
-            key: ModelKey::new("202401", &format!("guest#9999#{asked}")),
+            key: ModelKey::new("202401", format!("guest#9999#{asked}")),
             role: Role::Guest,
             party_id: "9999".to_owned(),
             remotes: hosts.iter().map(remote).collect(),
