@@ -1,6 +1,7 @@
 //! A gRPC listener of any role: its bounds, `grpc.health.v1` and reflection.
 
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,10 +123,10 @@ impl GrpcServices {
         serve(self.router, Arrivals::at(listener), self.tls, stop).await;
     }
 
-    /// The same on so many lanes; see [`crate::lane`].
+    /// The same on the lanes of these numbers; see [`crate::lane`].
     pub async fn serve_on_lanes(
         self,
-        count: usize,
+        numbers: Range<usize>,
         listener: TcpListener,
         stop: CancellationToken,
     ) {
@@ -134,7 +135,7 @@ impl GrpcServices {
             let (router, tls) = (self.router.clone(), self.tls.clone());
             serve(router, arrivals, tls, stop.clone())
         };
-        if let Err(error) = lane::run(count, listener, until, serve).await {
+        if let Err(error) = lane::run(numbers, listener, until, serve).await {
             tracing::error!(%error, "the gRPC listener failed");
         }
     }

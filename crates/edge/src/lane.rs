@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -31,7 +32,7 @@ struct Lane {
     main: Handle,
 }
 
-/// The place of this thread among `count` lanes, from 1; 0 on a thread that is none.
+/// The place of this thread among the lanes of the process, from 1; 0 on a thread that is none.
 pub fn place() -> usize {
     LANE.with_borrow(|lane| lane.as_ref().map_or(0, |lane| lane.number + 1))
 }
@@ -55,10 +56,11 @@ pub async fn aside<T: Send + 'static>(
     }
 }
 
-/// Accepts connections and hands them to lanes in turn until `stop` is cancelled; ends when the lanes have. `serve` serves
-/// what arrives at one lane and has to end after `stop`. Dropping the future ends the lanes at once.
+/// Accepts connections and hands them to lanes in turn until `stop` is cancelled; ends when the lanes have. `numbers` are
+/// those of the lanes, at least one: no other listener's. `serve` serves what arrives at one lane and has to end after
+/// `stop`. Dropping the future ends the lanes at once.
 pub(crate) async fn run<F: Future<Output = ()>>(
-    count: usize,
+    numbers: Range<usize>,
     listener: TcpListener,
     stop: CancellationToken,
     serve: impl Fn(Arrivals) -> F + Clone + Send + 'static,
@@ -66,8 +68,8 @@ pub(crate) async fn run<F: Future<Output = ()>>(
     let abandoned = CancellationToken::new();
     let _abandon = abandoned.clone().drop_guard();
     let mut ended = JoinSet::new();
-    let mut ways = Vec::with_capacity(count);
-    for number in 0..count.max(1) {
+    let mut ways = Vec::with_capacity(numbers.len());
+    for number in numbers {
         let (way, given) = mpsc::unbounded_channel();
         ways.push(way);
         let (serve, abandoned) = (serve.clone(), abandoned.clone());
@@ -158,14 +160,14 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let of_lane = stop.clone();
-        let lanes = tokio::spawn(run(2, listener, stop.clone(), move |arrivals| {
+        let lanes = tokio::spawn(run(3..5, listener, stop.clone(), move |arrivals| {
             tell_places(arrivals, of_lane.clone())
         }));
         let mut seen = Vec::new();
         for _ in 0..4 {
             seen.push(places_of(address).await);
         }
-        assert_eq!(seen, [(1, 0), (2, 0), (1, 0), (2, 0)]);
+        assert_eq!(seen, [(4, 0), (5, 0), (4, 0), (5, 0)]);
         stop.cancel();
         lanes.await.unwrap().unwrap();
         assert!(
@@ -179,7 +181,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let alive = Arc::new(Mutex::new(()));
         let held = Arc::clone(&alive);
-        let lanes = tokio::spawn(run(2, listener, CancellationToken::new(), move |_| {
+        let lanes = tokio::spawn(run(0..2, listener, CancellationToken::new(), move |_| {
             let held = Arc::clone(&held);
             async move {
                 let _held = held;

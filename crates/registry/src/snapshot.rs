@@ -46,6 +46,12 @@ impl Service {
         key(&self.project, &self.environment, &self.name)
     }
 
+    /// Draws one by weight among those that are wanted.
+    pub fn choose_among(&self, is_wanted: impl Fn(&Provider) -> bool) -> Option<Arc<Provider>> {
+        let is_wanted = &is_wanted;
+        draw(self.providers.iter().filter(move |one| is_wanted(one)))
+    }
+
     /// Draws one by weight among those that admit the consumer's version, or among all when it names none.
     fn choose(&self, consumer_version: Option<i64>) -> Option<Arc<Provider>> {
         match (consumer_version, self.providers.as_slice()) {

@@ -410,7 +410,7 @@ async fn serve(
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     match lanes {
-        Some(count) => tasks.spawn(services.serve_on_lanes(count, grpc, stop.clone())),
+        Some(count) => tasks.spawn(services.serve_on_lanes(0..count.max(1), grpc, stop.clone())),
         None => tasks.spawn(services.serve(grpc, stop.clone())),
     };
     let http_addr = http.map(|(listener, address)| {

@@ -1,7 +1,11 @@
 //! The way to the hosts: directly by party id, through the proxy in this process, through one that the registry knows, or
 //! through the configured one.
+//!
+//! What was never sent to one proxy goes to another; whoever may have got it is the last that is asked.
 
-use std::collections::{BTreeMap, HashMap};
+mod registered;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
@@ -11,14 +15,15 @@ use fate_edge::config::Address;
 use fate_edge::dial::Dialer;
 use fate_edge::lane;
 use fate_edge::trace;
-use fate_edge::unary::{Unanswered, UnaryClient};
+use fate_edge::unary::{LaneClients, Unanswered};
 use fate_federation::{CallError, HostTransport};
 use fate_proto::proxy::Packet;
 use fate_registry::Registry;
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::time::Instant;
+
+use registered::RegisteredProxies;
 
 const UNARY_CALL: &str = "/com.webank.ai.fate.api.networking.proxy.DataTransferService/unaryCall";
 
@@ -31,63 +36,10 @@ pub(crate) struct Routes {
     proxy: Option<Link>,
 }
 
-/// Connections to the proxies that the registry knows; one is drawn for every call.
-#[derive(Debug)]
-struct RegisteredProxies {
-    registry: Registry,
-    links: Mutex<HashMap<String, Link>>,
-}
-
-/// A party has a handful of proxies; addresses that were left are forgotten when there are more.
-const MAX_LINKS: usize = 64;
-
-impl RegisteredProxies {
-    fn link(&self) -> Option<Link> {
-        let provider = self.registry.resolve("proxy", "online", "unaryCall")?;
-        let authority = provider.authority();
-        let mut links = self.links.lock();
-        if let Some(known) = links.get(&authority) {
-            return Some(known.clone());
-        }
-        let address: Result<Address, String> =
-            authority.parse().map_err(|_| "no host:port".to_owned());
-        match address.and_then(|address| Link::to(&address)) {
-            Ok(link) => {
-                if links.len() >= MAX_LINKS {
-                    links.clear();
-                }
-                links.insert(authority, link.clone());
-                Some(link)
-            }
-            Err(cause) => {
-                tracing::warn!(
-                    authority,
-                    cause,
-                    "the registered address of a proxy is not usable"
-                );
-                None
-            }
-        }
-    }
-
-    /// The only address, if there is but one.
-    fn address(&self) -> Option<String> {
-        let snapshot = self.registry.snapshot();
-        match snapshot
-            .service("proxy", "online", "unaryCall")?
-            .providers()
-        {
-            [only] => Some(only.authority()),
-            _ => None,
-        }
-    }
-}
-
 #[derive(Debug, Clone)]
 struct Link {
     address: Address,
-    /// One for each lane and one for the rest of the process: a call changes no thread.
-    clients: Arc<[UnaryClient]>,
+    clients: Arc<LaneClients>,
 }
 
 impl Routes {
@@ -105,10 +57,7 @@ impl Routes {
         Ok(Self {
             hosts,
             own_proxy: None,
-            registry: registry.map(|registry| RegisteredProxies {
-                registry,
-                links: Mutex::default(),
-            }),
+            registry: registry.map(RegisteredProxies::of),
             proxy: proxy.map(Link::to).transpose()?,
         })
     }
@@ -133,6 +82,42 @@ impl Routes {
             None => CallError::NoRoute,
         })
     }
+
+    /// The way for a packet that could not be sent on any of these.
+    fn another(&self, party_id: &str, tried: &[Link]) -> Option<Link> {
+        if self.hosts.contains_key(party_id) {
+            return None;
+        }
+        let registered = || self.registry.as_ref()?.another(tried);
+        let is_untried = |proxy: &&Link| tried.iter().all(|link| link.address != proxy.address);
+        registered().or_else(|| self.proxy.as_ref().filter(is_untried).cloned())
+    }
+
+    async fn send(
+        &self,
+        party_id: &str,
+        packet: Packet,
+        deadline: Instant,
+    ) -> Result<Packet, CallError> {
+        let mut link = self.link(party_id)?;
+        let message = Bytes::from(packet.encode_to_vec());
+        drop(packet);
+        let mut tried = Vec::new();
+        loop {
+            let cause = match link.call(message.clone(), deadline).await {
+                Ok(reply) => return link.packet(reply),
+                Err(cause) => cause,
+            };
+            let is_unsent = matches!(cause, Unanswered::Unsent(_));
+            let error = link.unanswered(cause);
+            if !is_unsent {
+                return Err(error);
+            }
+            tracing::warn!(party_id, %error, "a packet was not sent");
+            tried.push(link);
+            link = self.another(party_id, &tried).ok_or(error)?;
+        }
+    }
 }
 
 impl HostTransport for Routes {
@@ -145,8 +130,7 @@ impl HostTransport for Routes {
         if let Some(own) = self.own_proxy(party_id) {
             return own.call(party_id, packet, deadline);
         }
-        let link = self.link(party_id);
-        Box::pin(async move { link?.call(packet, deadline).await })
+        Box::pin(self.send(party_id, packet, deadline))
     }
 
     fn address(&self, party_id: &str) -> Option<String> {
@@ -164,23 +148,24 @@ impl HostTransport for Routes {
 
 impl Link {
     fn to(address: &Address) -> Result<Self, String> {
-        let open = |_| UnaryClient::open(address, Dialer::plain(), MAX_MESSAGE_BYTES);
+        let lanes = lane::fitting();
+        let clients = LaneClients::open(address, &Dialer::plain(), MAX_MESSAGE_BYTES, lanes)?;
         Ok(Self {
             address: address.clone(),
-            clients: (0..=lane::fitting()).map(open).collect::<Result<_, _>>()?,
+            clients: Arc::new(clients),
         })
     }
 
-    async fn call(&self, packet: Packet, deadline: Instant) -> Result<Packet, CallError> {
-        let message = Bytes::from(packet.encode_to_vec());
-        drop(packet);
+    async fn call(&self, message: Bytes, deadline: Instant) -> Result<Bytes, Unanswered> {
         let mut headers = HeaderMap::new();
         if let Some(context) = trace::current() {
             context.write(&mut headers);
         }
-        let client = &self.clients[lane::place() % self.clients.len()];
-        let answer = client.call(UNARY_CALL, message, &headers, deadline);
-        let reply = answer.await.map_err(|cause| self.unanswered(cause))?;
+        let client = self.clients.here();
+        client.call(UNARY_CALL, message, &headers, deadline).await
+    }
+
+    fn packet(&self, reply: Bytes) -> Result<Packet, CallError> {
         Packet::decode(reply).map_err(|cause| {
             let text = format!("the answer is no packet: {cause} ({})", self.address);
             CallError::Unavailable(text)
@@ -202,58 +187,4 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn routes(hosts: &[(&str, String)], proxy: Option<String>) -> Routes {
-        let hosts = hosts
-            .iter()
-            .map(|(party, address)| ((*party).to_owned(), address.parse().unwrap()))
-            .collect();
-        let proxy: Option<Address> = proxy.map(|address| address.parse().unwrap());
-        Routes::new(&hosts, None, proxy.as_ref()).unwrap()
-    }
-
-    async fn error(routes: &Routes, party: &str, limit: Duration) -> CallError {
-        let deadline = Instant::now() + limit;
-        routes
-            .call(party, Packet::default(), deadline)
-            .await
-            .unwrap_err()
-    }
-
-    #[tokio::test]
-    async fn a_party_without_a_route_is_told_apart() {
-        let routes = routes(&[("10000", "127.0.0.1:1".to_owned())], None);
-        let error = error(&routes, "10001", Duration::from_secs(1)).await;
-        assert!(matches!(error, CallError::NoRoute), "{error:?}");
-        assert_eq!(routes.address("10001"), None);
-        assert_eq!(routes.address("10000").as_deref(), Some("127.0.0.1:1"));
-    }
-
-    #[tokio::test]
-    async fn a_closed_port_is_unavailable_at_once_and_names_the_address() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        let routes = routes(&[], Some(address.clone()));
-        let error = error(&routes, "10000", Duration::from_secs(30)).await;
-        let CallError::Unavailable(text) = error else {
-            panic!("{error:?}")
-        };
-        assert!(text.starts_with("UNAVAILABLE: "), "{text}");
-        assert!(text.ends_with(&format!("({address})")), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_peer_that_never_speaks_costs_no_more_than_the_deadline() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let routes = routes(&[], Some(listener.local_addr().unwrap().to_string()));
-        let started = Instant::now();
-        let error = error(&routes, "10000", Duration::from_millis(200)).await;
-        assert!(matches!(error, CallError::Timeout), "{error:?}");
-        assert!(started.elapsed() < Duration::from_secs(5));
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 //! the call.
 
 mod connection;
+mod lane_clients;
 pub mod message;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tonic::metadata::GRPC_CONTENT_TYPE;
 use tonic::{Code, Status};
 
 use self::connection::Connection;
+pub use self::lane_clients::LaneClients;
 use self::message::{Assembly, chunks};
 use crate::channel::status_name;
 use crate::config::Address;
@@ -89,7 +91,7 @@ impl UnaryClient {
         if deadline <= Instant::now() {
             return Err(Unanswered::Late);
         }
-        let request = self.request(path, headers, deadline);
+        let request = || self.request(path, headers, deadline);
         let answered = timeout_at(deadline, self.exchange(request, message)).await;
         answered.unwrap_or(Err(Unanswered::Late))
     }
@@ -119,11 +121,35 @@ impl UnaryClient {
         request
     }
 
-    async fn exchange(&self, request: Request<()>, message: Bytes) -> Result<Bytes, Unanswered> {
+    /// What the peer left out goes once more, over another connection.
+    async fn exchange(
+        &self,
+        request: impl Fn() -> Request<()>,
+        message: Bytes,
+    ) -> Result<Bytes, Unanswered> {
+        if let Ok(answered) = self.attempt(request(), message.clone()).await {
+            return answered;
+        }
+        let again = self.attempt(request(), message).await;
+        again.unwrap_or_else(|LeftOut(cause)| Err(Unanswered::Unsent(cause)))
+    }
+
+    async fn attempt(
+        &self,
+        request: Request<()>,
+        message: Bytes,
+    ) -> Result<Result<Bytes, Unanswered>, LeftOut> {
         // The second half keeps the call from being cancelled.
-        let (answer, _sent) = self.send(request, message).await?;
-        let response = answer.await.map_err(broken)?;
-        receive(response, self.max_message_bytes).await
+        let (answer, _sent) = match self.send(request, message).await {
+            Ok(sent) => sent,
+            Err(cause) => return Ok(Err(cause)),
+        };
+        match answer.await {
+            Ok(response) => Ok(receive(response, self.max_message_bytes).await),
+            // Streams that a GOAWAY does not count among the peer's last were not looked at; all others go on.
+            Err(error) if error.is_go_away() && error.is_remote() => Err(LeftOut(told(&error))),
+            Err(error) => Ok(Err(broken(error))),
+        }
     }
 
     async fn send(
@@ -148,9 +174,16 @@ impl UnaryClient {
     }
 }
 
+/// The peer ends the connection without having looked at the call.
+struct LeftOut(String);
+
+fn told(error: &h2::Error) -> String {
+    format!("{}: {error}", status_name(Code::Unavailable))
+}
+
 /// HTTP/2 says of a refused stream that nothing was done for it.
 fn broken(error: h2::Error) -> Unanswered {
-    let text = format!("{}: {error}", status_name(Code::Unavailable));
+    let text = told(&error);
     match error.reason() {
         Some(Reason::REFUSED_STREAM) if error.is_remote() => Unanswered::Unsent(text),
         _ if error.is_reset() => Unanswered::Said(Status::unavailable(error.to_string())),
@@ -207,20 +240,4 @@ fn grpc_timeout(time: Duration) -> HeaderValue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_left_has_at_most_eight_digits() {
-        for (time, text) in [
-            (Duration::ZERO, "0u"),
-            (Duration::from_millis(3000), "3000000u"),
-            (Duration::from_secs(99), "99000000u"),
-            (Duration::from_secs(100), "100000m"),
-            (Duration::from_secs(200_000), "200000S"),
-            (Duration::MAX, "99999999S"),
-        ] {
-            assert_eq!(grpc_timeout(time), text);
-        }
-    }
-}
+mod tests;
