@@ -36,6 +36,8 @@ use crate::{grpc, http};
 
 /// After the last call is answered, connections get this long to take the answer and close.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// `inter` and `intra`.
+const GRPC_PORTS: usize = 2;
 /// For the export of the last spans.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 /// For taking back what is registered.
@@ -71,6 +73,8 @@ pub struct Embedding {
     pub registry: Option<Registry>,
     /// The server in the same process.
     pub own_server: Option<Arc<dyn OwnServer>>,
+    /// Threads of their own for the connections of each gRPC port; none: they are served where the proxy was started.
+    pub lanes: Option<usize>,
 }
 
 /// The serving-proxy role.
@@ -95,6 +99,7 @@ pub struct RunningProxy {
 /// A proxy whose ports are open. Callers of its ports wait, those of its handle do not.
 pub struct PreparedProxy {
     node: Arc<Node>,
+    lanes: Option<usize>,
     ports: Ports,
     tls: Option<ServerTls>,
 }
@@ -181,8 +186,14 @@ impl Proxy {
         config::say(config.notes());
         let tls = config.inter_tls.as_ref().map(inter_tls).transpose()?;
         let ports = Ports::open(&config).await?;
+        let lanes = embedding.lanes.map(|count| count.max(1));
         let node = Arc::new(assemble(config, embedding, &ports)?);
-        Ok(PreparedProxy { node, ports, tls })
+        Ok(PreparedProxy {
+            node,
+            lanes,
+            ports,
+            tls,
+        })
     }
 }
 
@@ -197,7 +208,7 @@ impl PreparedProxy {
     /// # Errors
     /// A service cannot be set up.
     pub async fn serve(self) -> Result<RunningProxy, StartError> {
-        serve(self.node, self.ports, self.tls).await
+        serve(self.node, self.lanes, self.ports, self.tls).await
     }
 }
 
@@ -225,6 +236,7 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Result<Node,
         max_message_bytes: config.max_message_bytes,
         http_connect: config.timeouts.http_route_connect,
         http_answer: config.timeouts.http_route_answer,
+        lanes: embedding.lanes.map_or(0, |count| GRPC_PORTS * count.max(1)),
     };
     let held_bytes = ByteBudget::new(config.max_body_bytes);
     let mut forwarder = Forwarder::new(&config, Arc::clone(&table), registry.clone());
@@ -278,6 +290,7 @@ fn strangers_part(config: &Config) -> usize {
 
 async fn serve(
     node: Arc<Node>,
+    lanes: Option<usize>,
     ports: Ports,
     tls: Option<ServerTls>,
 ) -> Result<RunningProxy, StartError> {
@@ -290,8 +303,18 @@ async fn serve(
     let health = [inter_health, intra_health];
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(inter.serve(ports.inter.0, stop.clone()));
-    tasks.spawn(intra.serve(ports.intra.0, stop.clone()));
+    match lanes {
+        // Not the same ones: other parties must not take this party's processors.
+        Some(count) => {
+            let (own, others) = (0..count, count..GRPC_PORTS * count);
+            tasks.spawn(intra.serve_on_lanes(own, ports.intra.0, stop.clone()));
+            tasks.spawn(inter.serve_on_lanes(others, ports.inter.0, stop.clone()));
+        }
+        None => {
+            tasks.spawn(intra.serve(ports.intra.0, stop.clone()));
+            tasks.spawn(inter.serve(ports.inter.0, stop.clone()));
+        }
+    }
     let http_addr = ports.http.map(|(listener, address)| {
         let routes = http::routes(Arc::clone(&node));
         tasks.spawn(fate_edge::http::serve(listener, routes, stop.clone()));

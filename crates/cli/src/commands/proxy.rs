@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use fate_edge::lane;
 use fate_proxy::{Config, Embedding, Proxy, RunningProxy};
 use fate_server::LogLevels;
 
 use crate::exit::{Exit, Failure};
 use crate::role::{self, Running};
 use crate::runtime;
+
+/// Of each port. Every lane has a connection of its own to every peer that it calls, and peers bound their number.
+const MAX_LANES: usize = 8;
 
 /// Run a serving-proxy: the way between this party's servers and other parties, and of applications to the guest.
 ///
@@ -39,6 +43,7 @@ pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
 async fn serve(path: &Path, config: Config, log_levels: LogLevels) -> Result<Exit, Failure> {
     let embedding = Embedding {
         log_levels: Some(log_levels),
+        lanes: Some(lane::fitting().min(MAX_LANES)),
         ..Embedding::default()
     };
     let reload = |proxy: &RunningProxy| {

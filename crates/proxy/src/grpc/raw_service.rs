@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use fate_edge::lane;
 use fate_edge::unary::message::{self, Assembly};
 use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
@@ -20,6 +21,9 @@ use crate::call::CallContext;
 use crate::forward::Arrival;
 use crate::inference::InferenceCall;
 use crate::node::Node;
+
+/// Largest message that a lane works on itself.
+const MAX_ON_LANE: usize = 256 << 10;
 
 /// Packets between parties.
 #[derive(Debug, Clone)]
@@ -55,8 +59,10 @@ impl Service<Request<Body>> for DataTransfer {
         }
         let (node, arrival) = (Arc::clone(&self.node), self.arrival);
         let max_bytes = node.config().max_message_bytes;
-        unary(request, max_bytes, move |message, call| async move {
-            node.unary_call(arrival, message, &call).await
+        unary(request, max_bytes, move |message, call| {
+            on_its_way(message.len(), async move {
+                node.unary_call(arrival, message, &call).await
+            })
         })
     }
 }
@@ -92,8 +98,10 @@ impl Service<Request<Body>> for Inference {
         };
         let node = Arc::clone(&self.node);
         let max_bytes = node.config().max_message_bytes;
-        unary(request, max_bytes, move |message, call| async move {
-            node.infer_message(which, message, &call).await
+        unary(request, max_bytes, move |message, call| {
+            on_its_way(message.len(), async move {
+                node.infer_message(which, message, &call).await
+            })
         })
     }
 }
@@ -125,6 +133,18 @@ where
             response
         }))
     })
+}
+
+/// What is large takes its time to be signed and sent; the lane's other calls must not wait for it.
+async fn on_its_way(
+    bytes: usize,
+    call: impl Future<Output = Result<Bytes, Status>> + Send + 'static,
+) -> Result<Bytes, Status> {
+    if bytes <= MAX_ON_LANE {
+        return call.await;
+    }
+    let done = lane::aside(call).await;
+    done.unwrap_or_else(|_| Err(Status::unavailable("the proxy is stopping")))
 }
 
 async fn receive(mut body: Body, max_bytes: usize) -> Result<Bytes, Status> {

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use fate_edge::channel::{is_timeout, status_name};
 use fate_edge::config::Address;
 use fate_edge::dial::Dialer;
-use fate_edge::unary::{Unanswered, UnaryClient};
+use fate_edge::unary::{LaneClients, Unanswered};
 use hyper::http::HeaderMap;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::NotAnswered;
 use super::condition::PROBE_LIMIT;
+use super::{NotAnswered, PeerLimits};
 use crate::call::CallContext;
 
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -18,17 +18,22 @@ const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// An address; connected when it is needed.
 #[derive(Debug)]
 pub(crate) struct GrpcPeer {
-    client: UnaryClient,
+    clients: LaneClients,
 }
 
 impl GrpcPeer {
     pub(super) fn open(
         address: &Address,
-        dialer: Dialer,
-        max_message_bytes: usize,
+        dialer: &Dialer,
+        limits: PeerLimits,
     ) -> Result<Self, String> {
-        let client = UnaryClient::open(address, dialer, max_message_bytes)?;
-        Ok(Self { client })
+        let PeerLimits {
+            max_message_bytes,
+            lanes,
+            ..
+        } = limits;
+        let clients = LaneClients::open(address, dialer, max_message_bytes, lanes)?;
+        Ok(Self { clients })
     }
 
     /// Sends a message and waits for its answer, not longer than `deadline`; the peer is told how long that is. Dropping
@@ -43,11 +48,8 @@ impl GrpcPeer {
         call: &CallContext,
         deadline: Instant,
     ) -> Result<Bytes, NotAnswered> {
-        match self
-            .client
-            .call(path, message, &call.passed_on, deadline)
-            .await
-        {
+        let client = self.clients.here();
+        match client.call(path, message, &call.passed_on, deadline).await {
             Err(Unanswered::Unsent(cause)) => Err(NotAnswered::Unsent(cause)),
             Err(Unanswered::Late) => Err(NotAnswered::Late),
             Err(Unanswered::Said(status)) if is_timeout(&status) => Err(NotAnswered::Late),
@@ -61,9 +63,8 @@ impl GrpcPeer {
     pub(super) async fn is_alive(&self) -> bool {
         let deadline = Instant::now() + PROBE_LIMIT;
         let none = HeaderMap::new();
-        let answer = self
-            .client
-            .call(HEALTH_CHECK, Bytes::new(), &none, deadline);
+        let client = self.clients.here();
+        let answer = client.call(HEALTH_CHECK, Bytes::new(), &none, deadline);
         matches!(answer.await, Ok(_) | Err(Unanswered::Said(_)))
     }
 }

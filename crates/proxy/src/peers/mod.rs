@@ -1,4 +1,4 @@
-//! Connections to peers: one per address and identity, opened on first use, bounded in calls, closed when the address is
+//! Connections to peers: one per address, identity and lane, opened on first use, bounded in calls, closed when the address is
 //! no longer anybody's route.
 
 mod condition;
@@ -79,6 +79,8 @@ pub(crate) struct PeerLimits {
     pub(crate) http_connect: Duration,
     /// From then on to the whole answer.
     pub(crate) http_answer: Duration,
+    /// Lanes of this process: each has a connection of its own to a gRPC peer it calls.
+    pub(crate) lanes: usize,
 }
 
 /// A peer that can be called.
@@ -215,11 +217,7 @@ fn open(key: PeerKey, limits: PeerLimits) -> Result<Peer, String> {
                 None => Dialer::plain(),
                 Some(tls) => secured(tls, Protocol::Http2).map_err(|error| error.to_string())?,
             };
-            Link::Grpc(Box::new(GrpcPeer::open(
-                &address,
-                dialer,
-                limits.max_message_bytes,
-            )?))
+            Link::Grpc(Box::new(GrpcPeer::open(&address, &dialer, limits)?))
         }
         PeerKey::Http(target) => {
             let dialer = if target.uri.scheme_str() == Some("https") {
@@ -267,6 +265,7 @@ mod tests {
             max_message_bytes: 1024,
             http_connect: Duration::from_secs(1),
             http_answer: Duration::from_secs(1),
+            lanes: 0,
         })
     }
 

@@ -222,7 +222,12 @@ pub(crate) async fn start_proxy(
     let properties = properties.iter().map(|(key, value)| (*key, value.as_str()));
     pairs.extend(properties);
     let config = fate_proxy::Config::from_pairs(pairs).unwrap();
-    Proxy::start(config).await.unwrap()
+    // As the command does.
+    let embedding = fate_proxy::Embedding {
+        lanes: Some(2),
+        ..fate_proxy::Embedding::default()
+    };
+    Proxy::start_with(config, embedding).await.unwrap()
 }
 
 pub(crate) fn document(routes: &Value) -> Value {

@@ -65,7 +65,14 @@ impl Peer {
 
 fn client_of(address: SocketAddr) -> GrpcPeer {
     let address = address.to_string().parse().unwrap();
-    GrpcPeer::open(&address, Dialer::plain(), 1 << 20).unwrap()
+    let limits = PeerLimits {
+        max_in_flight: 1,
+        max_message_bytes: 1 << 20,
+        http_connect: Duration::from_secs(1),
+        http_answer: Duration::from_secs(1),
+        lanes: 0,
+    };
+    GrpcPeer::open(&address, &Dialer::plain(), limits).unwrap()
 }
 
 async fn call(client: &GrpcPeer) -> Result<Bytes, NotAnswered> {
