@@ -2,6 +2,7 @@
 //! answer.
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::Method;
 use axum::response::Response;
@@ -9,25 +10,31 @@ use fate_domain::fault::Fault;
 use fate_edge::http::federation::{Asked, case_id, malformed, unknown_call, without_internals};
 use fate_edge::http::{Caller, inference_response};
 
-use super::{Edge, NotReceived, receive};
+use super::{Edge, NotReceived, has_wrong_media_type, receive};
 use crate::call::CallContext;
 use crate::inference::{Asking, InferenceCall};
 use crate::node::fault_body;
 
+/// Services that the Java proxy finds by these names and cannot call with what came.
+const NOT_OVER_HTTP: [&str; 3] = ["unaryCall", "commonService", "routerTableService"];
+
 pub(super) async fn federation(
     State(node): Edge,
-    Path((_version, call)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     Extension(caller): Extension<Caller>,
     request: Request<Body>,
 ) -> Response {
-    let Some(which) = InferenceCall::of_name(&call) else {
-        return unknown_call();
-    };
-    if !matches!(*request.method(), Method::POST | Method::GET) {
+    let (head, body) = request.into_parts();
+    if !matches!(head.method, Method::POST | Method::GET) || has_wrong_media_type(&head.headers) {
         return malformed();
     }
-    let (head, body) = request.into_parts();
-    let service = which.name().service;
+    // Escapes that are no text name nothing.
+    let call = path.map_or_else(|_| String::new(), |Path((_version, call))| call);
+    if NOT_OVER_HTTP.contains(&&*call) {
+        return malformed();
+    }
+    let which = InferenceCall::of_name(&call);
+    let service = which.map_or("NotFound", |which| which.name().service);
     let received = receive(&node, &node.held_bytes, service, &head.headers, body);
     let received = match received.await {
         Ok(received) => received,
@@ -36,6 +43,9 @@ pub(super) async fn federation(
     };
     let Some(asked) = Asked::read(&received.bytes) else {
         return malformed();
+    };
+    let Some(which) = which else {
+        return unknown_call();
     };
     let case_id = case_id(&head.headers);
     let call = CallContext {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{any, get};
 use fate_domain::fault::Fault;
@@ -76,6 +76,22 @@ async fn receive(
         Ok(received) => received.map_err(NotReceived::Refused),
         Err(_) => Err(NotReceived::Late),
     }
+}
+
+/// Java does not ask which media type a body has, but refuses what is none.
+fn has_wrong_media_type(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let name = value.as_bytes().split(|byte| *byte == b';').next();
+    let name = name.unwrap_or_default().trim_ascii();
+    let mut parts = name.splitn(2, |byte| *byte == b'/');
+    let is_token = |part: Option<&[u8]>| {
+        let is_part = |byte: &u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(byte);
+        part.is_some_and(|part| !part.is_empty() && part.iter().all(is_part))
+    };
+    let is_named = is_token(parts.next()) && is_token(parts.next());
+    !(value.is_empty() || name == b"*" || is_named)
 }
 
 /// `GET /proxy/alterSysLogLevel/{level}`

@@ -9,7 +9,7 @@ use fate_edge::http::federation::malformed;
 use fate_edge::http::{Caller, json_response};
 use fate_proto::proxy::Packet;
 
-use super::{Edge, NotReceived, receive};
+use super::{Edge, NotReceived, has_wrong_media_type, receive};
 use crate::call::CallContext;
 use crate::forward::Arrival;
 use crate::node::fault_body;
@@ -22,10 +22,10 @@ pub(super) async fn unary(
     Extension(caller): Extension<Caller>,
     request: Request<Body>,
 ) -> Response {
-    if !matches!(*request.method(), Method::POST | Method::GET) {
+    let (head, body) = request.into_parts();
+    if !matches!(head.method, Method::POST | Method::GET) || has_wrong_media_type(&head.headers) {
         return malformed();
     }
-    let (head, body) = request.into_parts();
     let received = receive(
         &node,
         &node.strangers_bytes,

@@ -1,10 +1,13 @@
 //! The table of contract 04 A.8 as packets and answers on the wire, byte by byte; and what both gRPC ports have besides
 //! packets.
 
+use std::net::SocketAddr;
+
 use fate_proto::common_service::UpdateFlowRuleRequest;
 use fate_proto::common_service::common_service_client::CommonServiceClient;
 use fate_proto::proxy::Packet;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::asking::post;
 use crate::fake_peer::FakePeer;
@@ -12,9 +15,11 @@ use crate::lone_proxy::{LoneProxy, outcome, packet_to};
 use crate::parties::address;
 use crate::raw::{Raw, framed};
 
+const ASKING: &str = r#"{"head":{"serviceId":"s"},"body":{"featureData":{}}}"#;
+
 /// A port where nobody listens.
 async fn closed_port() -> u16 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
 }
 
@@ -100,6 +105,79 @@ async fn packets_without_a_way() {
 }
 
 #[tokio::test]
+async fn answers_that_do_not_come_in_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = silent.local_addr().unwrap();
+    let routes = json!({
+        "1": {"serving": [address(at)]},
+        "2": {"serving": [{"url": format!("http://{at}/unary")}]},
+        "9999": {"serving": [address(at)]},
+    });
+    let limits = [
+        ("proxy.grpc.unaryCall.timeout", "300"),
+        ("proxy.grpc.inference.timeout", "300"),
+        ("proxy.grpc.batch.inference.timeout", "300"),
+        ("httpclient.config.sockect.timeout", "300"),
+    ];
+    let proxy = LoneProxy::start(&routes, &limits).await;
+    let late = body(605, &format!("grpc unaryCall error {at}"));
+    assert_eq!(body_of(&proxy, packet_to("1", "x")).await, late);
+    let no_packet = body(621, "receive invalid http response");
+    assert_eq!(body_of(&proxy, packet_to("2", "x")).await, no_packet);
+    let http = proxy.proxy.http_addr.unwrap();
+    for call in ["inference", "batchInference"] {
+        let path = format!("/federation/v1/{call}");
+        let answer = post(http, &path, ASKING).await;
+        assert_eq!(answer, body(105, "remote rpc exception"), "{call}");
+    }
+}
+
+/// A server that answers every HTTP request with this.
+async fn http_server(answer: String) -> SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // The packet is small: it comes at once.
+            let _ = stream.read(&mut [0; 65536]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn only_the_body_of_an_http_answer_counts() {
+    for (status, text, expected) in [
+        ("200 OK", "nonsense", None),
+        ("200 OK", "", None),
+        ("200 OK", r#"{"unknown":1}"#, None),
+        ("302 Found", "", None),
+        // As in Java.
+        (
+            "500 Internal Server Error",
+            r#"{"body":{"value":"e30="}}"#,
+            Some("{}"),
+        ),
+    ] {
+        let length = text.len();
+        let answer =
+            format!("HTTP/1.1 {status}\r\nlocation: /\r\ncontent-length: {length}\r\n\r\n{text}");
+        let url = format!("http://{}/unary", http_server(answer).await);
+        let routes = json!({"1": {"serving": [{"url": url}]}});
+        let proxy = LoneProxy::start(&routes, &[]).await;
+        let no_packet = body(621, "receive invalid http response");
+        let expected = expected.map_or(no_packet, str::to_owned);
+        assert_eq!(
+            body_of(&proxy, packet_to("1", "x")).await,
+            expected,
+            "{status} {text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_way_back_to_the_proxy_itself_is_refused() {
     let proxy = LoneProxy::start(&json!({}), &[]).await;
     let own = [proxy.proxy.inter_addr, proxy.proxy.intra_addr];
@@ -139,11 +217,10 @@ async fn inference_that_fails() {
     let routes = json!({"9999": {"serving": [{"ip": "127.0.0.1", "port": port}]}});
     let proxy = LoneProxy::start(&routes, &[]).await;
     let at = proxy.proxy.http_addr.unwrap();
-    let asking = r#"{"head":{"serviceId":"s"},"body":{"featureData":{}}}"#;
     for call in ["inference", "batchInference"] {
         let path = format!("/federation/v1/{call}");
         assert_eq!(
-            post(at, &path, asking).await,
+            post(at, &path, ASKING).await,
             body(105, "remote rpc exception")
         );
     }
@@ -159,7 +236,7 @@ async fn inference_that_fails() {
         "request was block by over load, service name: inference",
     );
     assert_eq!(
-        post(at, "/federation/v1/inference", asking).await,
+        post(at, "/federation/v1/inference", ASKING).await,
         over_load
     );
 }
