@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::control::Rates;
 
 /// Samples kept: about a minute and a half of 700 resources, or most of a day of one.
-const MAX_NODES: usize = 60_000;
+const MAX_SAMPLES: usize = 60_000;
 /// A query over all interfaces stops after the second in which this is reached.
 const ALL_SOURCES_LINES: usize = 300;
 /// A query by source answers at most this many samples.
@@ -29,10 +29,67 @@ pub struct MetricNode {
     pub resource: Arc<str>,
 }
 
-/// The ring of samples, oldest first.
-#[derive(Debug, Default)]
+/// The ring of samples, oldest first. Its memory is taken at the start: what a process holds then is what it holds at night.
+#[derive(Debug)]
 pub struct Metrics {
-    nodes: Mutex<VecDeque<MetricNode>>,
+    samples: Mutex<VecDeque<Sample>>,
+}
+
+/// What is kept of a [`MetricNode`].
+#[derive(Debug, Clone)]
+struct Sample {
+    timestamp: i64,
+    passed: u32,
+    blocked: u32,
+    succeeded: u32,
+    failed: u32,
+    resource: Arc<str>,
+}
+
+impl Sample {
+    fn of(timestamp: i64, rates: Rates) -> Self {
+        let counter = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        Sample {
+            timestamp,
+            passed: counter(rates.passed),
+            blocked: counter(rates.blocked),
+            succeeded: counter(rates.succeeded),
+            failed: counter(rates.failed),
+            resource: rates.resource,
+        }
+    }
+
+    fn node(&self) -> MetricNode {
+        MetricNode {
+            timestamp: self.timestamp,
+            pass_qps: self.passed.into(),
+            block_qps: self.blocked.into(),
+            success_qps: self.succeeded.into(),
+            exception_qps: self.failed.into(),
+            rt: 0,
+            occupied_pass_qps: 0,
+            resource: Arc::clone(&self.resource),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let nothing = Sample {
+            timestamp: 0,
+            passed: 0,
+            blocked: 0,
+            succeeded: 0,
+            failed: 0,
+            resource: Arc::default(),
+        };
+        // Written once, so that the system gives the pages now.
+        let mut samples = VecDeque::from(vec![nothing; MAX_SAMPLES]);
+        samples.clear();
+        Metrics {
+            samples: Mutex::new(samples),
+        }
+    }
 }
 
 /// The answer to a query.
@@ -48,76 +105,67 @@ impl Metrics {
     /// Adds one sample of every resource.
     pub fn record(&self, timestamp_ms: i64, mut rates: Vec<Rates>) {
         rates.sort_by(|a, b| a.resource.cmp(&b.resource));
-        let mut nodes = self.nodes.lock();
+        let mut samples = self.samples.lock();
         for rate in rates {
-            if nodes.len() == MAX_NODES {
-                nodes.pop_front();
+            if samples.len() == MAX_SAMPLES {
+                samples.pop_front();
             }
-            nodes.push_back(MetricNode {
-                timestamp: timestamp_ms,
-                pass_qps: rate.passed,
-                block_qps: rate.blocked,
-                success_qps: rate.succeeded,
-                exception_qps: rate.failed,
-                rt: 0,
-                occupied_pass_qps: 0,
-                resource: rate.resource,
-            });
+            samples.push_back(Sample::of(timestamp_ms, rate));
         }
     }
 
     /// All interface resources since `begin_ms`: about 300 samples, the last second complete.
     pub fn interfaces_since(&self, begin_ms: i64) -> Samples {
-        let nodes = self.nodes.lock();
-        let Some(start) = start_of(&nodes, "I_", begin_ms) else {
+        let samples = self.samples.lock();
+        let Some(start) = start_of(&samples, "I_", begin_ms) else {
             return Samples::NoneSince;
         };
         let mut found: Vec<MetricNode> = Vec::new();
-        for node in nodes
+        for sample in samples
             .range(start..)
-            .filter(|n| n.resource.starts_with("I_"))
+            .filter(|sample| sample.resource.starts_with("I_"))
         {
             let is_full = found.len() >= ALL_SOURCES_LINES;
             if is_full
                 && found
                     .last()
-                    .is_some_and(|last| second(last) != second(node))
+                    .is_some_and(|last| second(last.timestamp) != second(sample.timestamp))
             {
                 break;
             }
-            found.push(node.clone());
+            found.push(sample.node());
         }
         Samples::Found(found)
     }
 
     /// One resource between two moments, both seconds included. `kind` is the resource prefix, `I_` or `M_`.
     pub fn of_source(&self, kind: &str, source: &str, begin_ms: i64, end_ms: i64) -> Samples {
-        let nodes = self.nodes.lock();
-        let Some(start) = start_of(&nodes, kind, begin_ms) else {
+        let samples = self.samples.lock();
+        let Some(start) = start_of(&samples, kind, begin_ms) else {
             return Samples::NoneSince;
         };
-        let last_second = end_ms.div_euclid(1000);
-        let found = nodes
+        let last_second = second(end_ms);
+        let found = samples
             .range(start..)
-            .take_while(|node| second(node) <= last_second)
-            .filter(|node| *node.resource == *source && source.starts_with(kind))
+            .take_while(|sample| second(sample.timestamp) <= last_second)
+            .filter(|sample| *sample.resource == *source && source.starts_with(kind))
             .take(BY_SOURCE_LINES)
-            .cloned()
+            .map(Sample::node)
             .collect();
         Samples::Found(found)
     }
 }
 
-fn second(node: &MetricNode) -> i64 {
-    node.timestamp.div_euclid(1000)
+fn second(timestamp_ms: i64) -> i64 {
+    timestamp_ms.div_euclid(1000)
 }
 
-fn start_of(nodes: &VecDeque<MetricNode>, kind: &str, begin_ms: i64) -> Option<usize> {
-    let first_second = begin_ms.div_euclid(1000);
-    let start = nodes.partition_point(|node| second(node) < first_second);
-    nodes
+fn start_of(samples: &VecDeque<Sample>, kind: &str, begin_ms: i64) -> Option<usize> {
+    let first_second = second(begin_ms);
+    let start = samples.partition_point(|sample| second(sample.timestamp) < first_second);
+    samples
         .range(start..)
-        .any(|node| node.resource.starts_with(kind))
+        .any(|sample| sample.resource.starts_with(kind))
         .then_some(start)
 }
 
@@ -188,6 +236,8 @@ mod tests {
         for second in 0..70_000 {
             metrics.record(second * 1000, vec![rates("I_a", 1)]);
         }
-        assert_eq!(metrics.nodes.lock().len(), MAX_NODES);
+        let samples = metrics.samples.lock();
+        assert_eq!(samples.len(), MAX_SAMPLES);
+        assert_eq!(samples.capacity(), MAX_SAMPLES, "it takes no more memory");
     }
 }
