@@ -1,4 +1,5 @@
-//! Admission: how many calls may be in flight. Nothing waits here; a call enters at once or is refused at once.
+//! Admission: how many calls may be in flight. Nothing waits here; a call enters at once or is refused at
+//! once. What makes the limit lower under load is [`crate::adaptive`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,6 +42,11 @@ impl Gate {
             is_closed: AtomicBool::new(false),
             left: Notify::new(),
         })
+    }
+
+    /// How many calls may be in flight.
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
     }
 
     /// Another limit; who is in flight stays.

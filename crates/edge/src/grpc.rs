@@ -16,6 +16,7 @@ use tonic_health::server::HealthReporter;
 use tower::Service;
 use tower::layer::util::{Identity, Stack};
 
+use crate::adaptive::Lateness;
 use crate::connections::{self, Arrivals};
 use crate::intake::ByteBudget;
 use crate::lane;
@@ -53,6 +54,7 @@ impl Health {
 pub struct GrpcServices {
     router: Router<Stack<MeterLayer, Identity>>,
     tls: Option<ServerTls>,
+    lateness: Option<Arc<Lateness>>,
 }
 
 impl std::fmt::Debug for GrpcServices {
@@ -90,7 +92,12 @@ impl GrpcServices {
             .add_service(health_server.max_decoding_message_size(MAX_NAME_BYTES))
             .add_service(v1.max_decoding_message_size(MAX_NAME_BYTES))
             .add_service(v1alpha.max_decoding_message_size(MAX_NAME_BYTES));
-        Ok((Self { router, tls: None }, health))
+        let services = Self {
+            router,
+            tls: None,
+            lateness: None,
+        };
+        Ok((services, health))
     }
 
     /// One more service.
@@ -118,6 +125,14 @@ impl GrpcServices {
         }
     }
 
+    /// With somebody who wants to know how late the lanes are.
+    pub fn watched(self, lateness: Arc<Lateness>) -> Self {
+        Self {
+            lateness: Some(lateness),
+            ..self
+        }
+    }
+
     /// Serves until `stop` is cancelled and the calls in flight are answered.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         serve(self.router, Arrivals::at(listener), self.tls, stop).await;
@@ -133,7 +148,17 @@ impl GrpcServices {
         let until = stop.clone();
         let serve = move |arrivals| {
             let (router, tls) = (self.router.clone(), self.tls.clone());
-            serve(router, arrivals, tls, stop.clone())
+            let served = serve(router, arrivals, tls, stop.clone());
+            let lateness = self.lateness.clone();
+            async move {
+                match lateness {
+                    Some(lateness) => tokio::select! {
+                        () = served => {}
+                        () = lateness.watch() => {}
+                    },
+                    None => served.await,
+                }
+            }
         };
         if let Err(error) = lane::run(numbers, listener, until, serve).await {
             tracing::error!(%error, "the gRPC listener failed");

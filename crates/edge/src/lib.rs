@@ -13,6 +13,7 @@
 //! * no secret and no payload reaches a log unless the operator asks for payloads.
 
 pub mod admin_token;
+pub mod adaptive;
 pub mod admission;
 pub mod callers;
 pub mod channel;

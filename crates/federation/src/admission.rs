@@ -1,8 +1,11 @@
 //! Limits on calls, as the federation sees them.
 
+use std::sync::Arc;
+
 use fate_domain::fault::Fault;
 use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
+use fate_model::{InUse, LoadedModel};
 
 /// Says whether a resource (`I_…` an interface, `M_…` a model; contract 01 §1.4) may be used once more now.
 pub trait Admission: Send + Sync + std::fmt::Debug {
@@ -20,6 +23,13 @@ pub(crate) fn check_interface(
         return Ok(());
     }
     Err(over_load(format!("service name: {service}")))
+}
+
+/// The model for one more call; code 124 when it has as many as it may have.
+pub(crate) fn enter_model(model: &Arc<LoadedModel>, limit: Option<usize>) -> Result<InUse, Fault> {
+    model
+        .enter(limit.unwrap_or(usize::MAX))
+        .ok_or_else(|| over_load(format!("model resource: {}", model.key.resource_name())))
 }
 
 /// Code 124 for rows over a model's limit.

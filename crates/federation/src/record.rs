@@ -28,6 +28,8 @@ pub struct CallRecord {
     pub resource: &'static str,
     /// The model, once it was found.
     pub model: Option<ModelKey>,
+    /// Whether it was refused because its model has as many calls as it may have.
+    pub is_model_full: bool,
     /// Rows asked for.
     pub rows: u32,
     /// Rows of a successful batch that have no score.
@@ -120,6 +122,7 @@ impl CallRecord {
             service,
             resource,
             model: None,
+            is_model_full: false,
             rows: 1,
             failed_rows: 0,
             cache_hits: 0,

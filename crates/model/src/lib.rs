@@ -16,6 +16,7 @@ mod flight;
 #[doc(hidden)]
 pub mod foreign;
 mod identity;
+mod in_use;
 mod java_store;
 mod java_stream;
 mod lifecycle;
@@ -29,6 +30,7 @@ mod store;
 
 pub use error::Error;
 pub use export::Export;
+pub use in_use::InUse;
 pub use lifecycle::Models;
 pub use published::{Binding, LoadedModel, Published, Remote};
 pub use restore::{RestoreFailure, RestoreReport, TakeOver};

@@ -441,6 +441,7 @@ impl LoadedModel {
             semantics: description.semantics,
             plan: Arc::new(plan),
             note,
+            users: Default::default(),
         }
     }
 }

@@ -7,6 +7,8 @@ use fate_domain::model_key::ModelKey;
 use fate_domain::party::Role;
 use fate_inference::{Plan, Semantics};
 
+use crate::in_use::Users;
+
 /// A model of the other side, as the load request names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
@@ -15,7 +17,7 @@ pub struct Remote {
     pub key: ModelKey,
 }
 
-/// One servable model. Immutable: a re-load publishes another one.
+/// One servable model. Immutable but for the count of its calls: a re-load publishes another one.
 #[derive(Debug)]
 pub struct LoadedModel {
     pub key: ModelKey,
@@ -32,6 +34,7 @@ pub struct LoadedModel {
     pub plan: Arc<Plan>,
     /// What the operator should know about this load, e.g. that a stored copy was used because the transfer failed.
     pub note: Option<String>,
+    pub(crate) users: Users,
 }
 
 /// Features that a summary names; all of them are in queryModel's content.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use fate_edge::adaptive::Lateness;
 use fate_edge::clock::now_ms;
 use fate_edge::config::{self, Changes};
 use fate_edge::flow::{Clock, FlowControl, Metrics};
@@ -374,6 +375,7 @@ fn assemble(
         flow_log: flow_log(&config)?,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
+        lateness: Lateness::new(embedding.lanes.unwrap_or(0)),
         caller_limit: ArcSwapOption::new(caller_limit(&config)),
         held_bytes: ByteBudget::new(config.max_body_bytes),
         log_levels: embedding.log_levels,
@@ -409,6 +411,7 @@ async fn serve(
         .map_err(StartError::Setup)?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
+    let services = services.watched(Arc::clone(&node.lateness));
     match lanes {
         Some(count) => tasks.spawn(services.serve_on_lanes(0..count.max(1), grpc, stop.clone())),
         None => tasks.spawn(services.serve(grpc, stop.clone())),
@@ -421,6 +424,7 @@ async fn serve(
         ));
         address
     });
+    tasks.spawn(watch_lateness(Arc::clone(&node), stop.clone()));
     tasks.spawn(sample_every_second(Arc::clone(&node), stop.clone()));
     health.set_serving(true).await;
     if let Some(registration) = &node.registration {
@@ -435,6 +439,13 @@ async fn serve(
         stop,
         tasks,
     })
+}
+
+async fn watch_lateness(node: Arc<Node>, stop: CancellationToken) {
+    tokio::select! {
+        () = node.lateness.watch() => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 async fn sample_every_second(node: Arc<Node>, stop: CancellationToken) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::party::Role;
 use fate_domain::return_code::ReturnCode;
+use fate_edge::adaptive::{self, Lateness};
 use fate_edge::admission::{Gate, Permit, Refused, over_load, refusal};
 use fate_edge::callers::CallerLimit;
 use fate_edge::flow::{FlowControl, Metrics};
@@ -49,6 +50,7 @@ pub(crate) struct Node {
     pub(crate) flow_log: FlowLog,
     pub(crate) process: process::Samples,
     pub(crate) gates: Gates,
+    pub(crate) lateness: Arc<Lateness>,
     pub(crate) caller_limit: ArcSwapOption<CallerLimit>,
     /// What unanswered requests hold, of `serving.max.body.bytes`.
     pub(crate) held_bytes: Arc<ByteBudget>,
@@ -229,9 +231,8 @@ impl Node {
     ) {
         let entry = Entry::of_resource(record.resource);
         self.telemetry.finished(entry, record, cost);
-        // The only refusals with a record are those of flow rules.
         if record.return_code == ReturnCode::OVERLOAD {
-            self.telemetry.shed(Shed::Rate);
+            self.refused_on_its_way(record);
         }
         if record.return_code == ReturnCode::SUCCESS {
             self.flow.succeeded(record.resource, 1);
@@ -261,10 +262,22 @@ impl Node {
         span.answered(record.return_code.0);
     }
 
+    /// The only refusals with a record are those of a model that has its calls, and of flow rules, which count them.
+    fn refused_on_its_way(&self, record: &CallRecord) {
+        match &record.model {
+            Some(model) if record.is_model_full => {
+                self.telemetry.shed(Shed::Model);
+                self.flow.blocked(&model.resource_name(), record.rows);
+            }
+            _ => self.telemetry.shed(Shed::Rate),
+        }
+    }
+
     /// A place for a call, unless its caller calls too often or would not see the answer.
     fn admit(&self, entry: &Entry, caller: &Caller) -> Result<Permit, Shed> {
         // A place is taken first: a server that stops says so to everybody.
-        let permit = self.gates.inference.try_enter()?;
+        let permit = self.gates.inference.try_enter();
+        let permit = permit.map_err(|refused| self.reason(refused))?;
         if caller.is_over_limit {
             return Err(Shed::Caller);
         }
@@ -272,6 +285,14 @@ impl Node {
             return Err(Shed::Deadline);
         }
         Ok(permit)
+    }
+
+    fn reason(&self, refused: Refused) -> Shed {
+        let is_lowered = self.gates.inference.limit() < self.config.load().max_in_flight;
+        match refused {
+            Refused::Full if is_lowered => Shed::Adaptive,
+            other => other.into(),
+        }
     }
 
     fn refuse(&self, entry: &Entry, reason: Shed, span: &mut Span) -> Vec<u8> {
@@ -342,6 +363,26 @@ impl Node {
         self.flow.retain_models(|name| loaded.contains(name));
         self.metrics.record(timestamp_ms, self.flow.take_rates());
         self.process.record(timestamp_ms);
+        self.adapt();
+    }
+
+    /// Fewer calls may be in flight while the threads are late.
+    fn adapt(&self) {
+        let late = self.lateness.take();
+        let config = self.config.load();
+        let (gate, cap) = (&self.gates.inference, config.max_in_flight);
+        let before = gate.limit();
+        let limit = if config.is_adaptive {
+            adaptive::next_limit(before, cap, gate.in_flight(), late)
+        } else {
+            cap
+        };
+        gate.set_limit(limit);
+        if limit < cap && before >= cap {
+            tracing::warn!(limit, ?late, "overloaded: threads are late, fewer calls are let in");
+        } else if limit == cap && before < cap {
+            tracing::info!(limit, "all calls are let in again");
+        }
     }
 }
 

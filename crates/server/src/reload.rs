@@ -65,6 +65,7 @@ pub(crate) fn guest_settings(config: &Config) -> GuestSettings {
         compact: config.compact,
         details: config.details,
         min_hit_rate: config.min_hit_rate,
+        model_calls: config.model_calls(),
     }
 }
 
@@ -74,5 +75,6 @@ pub(crate) fn host_settings(config: &Config) -> HostSettings {
         compact: config.compact,
         details: config.details,
         min_hit_rate: config.min_hit_rate,
+        model_calls: config.model_calls(),
     }
 }

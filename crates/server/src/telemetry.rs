@@ -182,6 +182,16 @@ pub(crate) fn page(node: &Node) -> Page {
         inflight.value(&[("gate", gate)], calls as f64);
     }
     page.gauge(
+        "fate_serving_inflight_limit",
+        "Inference calls that may be in flight now: serving.max.inflight, or fewer while threads are late.",
+        node.gates.inference.limit() as f64,
+    );
+    page.gauge(
+        "fate_serving_thread_delay_seconds",
+        "By how much even the least late alarm of the last second was late, on the busiest thread.",
+        node.lateness.last().as_secs_f64(),
+    );
+    page.gauge(
         "fate_serving_held_bytes",
         "Bytes of requests that are not answered yet.",
         node.held_bytes.held() as f64,

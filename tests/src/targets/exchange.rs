@@ -61,6 +61,7 @@ impl Exchange {
                 compact: true,
                 details: true,
                 min_hit_rate: None,
+                model_calls: None,
             },
         };
         let replies = Arc::default();
@@ -78,6 +79,7 @@ impl Exchange {
                 compact: true,
                 details: false,
                 min_hit_rate: None,
+                model_calls: None,
             },
         };
         Exchange {

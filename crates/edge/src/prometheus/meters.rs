@@ -151,15 +151,21 @@ pub enum Shed {
     Caller,
     /// The caller would not wait for the answer.
     Deadline,
+    /// The threads are late: for now fewer calls than allowed may be in flight.
+    Adaptive,
+    /// Its model has as many calls as one model may have.
+    Model,
 }
 
 impl Shed {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Inflight,
         Self::Draining,
         Self::Rate,
         Self::Caller,
         Self::Deadline,
+        Self::Adaptive,
+        Self::Model,
     ];
 
     fn name(self) -> &'static str {
@@ -169,6 +175,8 @@ impl Shed {
             Self::Rate => "rate",
             Self::Caller => "caller",
             Self::Deadline => "deadline",
+            Self::Adaptive => "adaptive",
+            Self::Model => "model",
         }
     }
 }

@@ -14,12 +14,12 @@ use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
 use fate_inference::{CompactForm, Plan, Score};
-use fate_model::{Binding, LoadedModel, Models, Remote};
+use fate_model::{Binding, InUse, LoadedModel, Models, Remote};
 use tokio::time::Instant;
 
 use self::explanation::Explanation;
 use self::recall::Recalled;
-use crate::admission::{Admission, check_model};
+use crate::admission::{Admission, check_model, enter_model};
 use crate::java_json::write_text;
 use crate::record::{Answer, CallRecord, Stage};
 use crate::reply::{Shape, failed_with_data};
@@ -47,6 +47,8 @@ pub struct GuestSettings {
     pub details: bool,
     /// Rows of which less is there at a party, 0 to 1, are refused with code 131.
     pub min_hit_rate: Option<f64>,
+    /// Calls of one model at the same time.
+    pub model_calls: Option<usize>,
 }
 
 /// Everything a guest needs.
@@ -92,7 +94,7 @@ impl Guest {
         request: &GuestRequest<'_>,
         rows: usize,
         call: &mut Call,
-    ) -> Result<Arc<LoadedModel>, Fault> {
+    ) -> Result<InUse, Fault> {
         let model = match self.models.snapshot().bound(&request.service_id) {
             Binding::Model(model) => model,
             Binding::NotBound => {
@@ -107,6 +109,8 @@ impl Guest {
             }
         };
         call.found(&model, rows);
+        let model = enter_model(&model, self.settings.model_calls)
+            .inspect_err(|_| call.record.is_model_full = true)?;
         check_model(&*self.admission, &model.key, rows)?;
         Ok(model)
     }

@@ -13,10 +13,10 @@ use fate_domain::party::Role;
 use fate_domain::return_code::ReturnCode;
 use fate_features::FeatureSource;
 use fate_inference::{CompactForm, Plan};
-use fate_model::{LoadedModel, Models};
+use fate_model::{InUse, Models};
 use fate_proto::proxy::Packet;
 
-use crate::admission::{Admission, check_model};
+use crate::admission::{Admission, check_model, enter_model};
 use crate::compact;
 use crate::packet::{self, BATCH_COMMAND, SINGLE_COMMAND, Speaker};
 use crate::record::{CallRecord, Stage};
@@ -35,6 +35,8 @@ pub struct HostSettings {
     pub details: bool,
     /// Rows of which less is there, 0 to 1, are refused with code 131.
     pub min_hit_rate: Option<f64>,
+    /// Calls of one model at the same time.
+    pub model_calls: Option<usize>,
 }
 
 /// Everything a host needs.
@@ -119,7 +121,7 @@ impl Host {
         question: &Question<'_>,
         rows: usize,
         record: &mut CallRecord,
-    ) -> Result<Arc<LoadedModel>, Fault> {
+    ) -> Result<InUse, Fault> {
         record.rows = u32::try_from(rows).unwrap_or(u32::MAX);
         let published = self.models.snapshot();
         let model = match question.speaker {
@@ -129,8 +131,10 @@ impl Host {
         // Java's text, which guests hand on (contract 01 §4.5).
         let model = model.ok_or_else(|| Fault::new(ReturnCode::MODEL_NULL, "mode is null"))?;
         record.model = Some(model.key.clone());
+        let model = enter_model(model, self.settings.model_calls)
+            .inspect_err(|_| record.is_model_full = true)?;
         check_model(&*self.admission, &model.key, rows)?;
-        Ok(Arc::clone(model))
+        Ok(model)
     }
 
     /// The form in which a guest that offers it gets its parts; none: as JSON.

@@ -26,6 +26,8 @@ pub(super) const OURS: &[&str] = &[
     "register.ip",
     "registry.cache.path",
     "serving.max.inflight",
+    "serving.adaptive",
+    "serving.model.share",
     "serving.max.message.bytes",
     "serving.max.body.bytes",
     "batch.inference.guest.max",
@@ -60,6 +62,8 @@ pub(super) const OURS: &[&str] = &[
 /// The keys that SIGHUP puts in force; all others wait for a restart.
 pub(super) const RELOADABLE: &[&str] = &[
     "serving.max.inflight",
+    "serving.adaptive",
+    "serving.model.share",
     "federation.compact",
     "single.inference.rpc.timeout",
     "batch.inference.rpc.timeout",
@@ -89,6 +93,8 @@ pub const KEYS: &[Key] = &[
     honoured("port", Kind::Port, Is("8000"), "gRPC port; 0 takes any free port"),
     honoured("server.port", Kind::OptionalPort, Is("8080"), "HTTP port; 0 takes any free port, blank or -1 switches HTTP off"),
     honoured("serving.max.inflight", COUNT, Is("512"), "inference calls handled at the same time; one more is answered 124 at once"),
+    honoured("serving.adaptive", Kind::Flag, Is("true"), "whether fewer are handled while the process's own threads are late, that is, overloaded; hosts and feature sources that are slow do not count"),
+    honoured("serving.model.share", Kind::Share, Unset, "part of serving.max.inflight, 0 to 1, that the calls of one model may take, but one call at least; one more is answered 124 at once; unset: all of it"),
     honoured("serving.max.message.bytes", Kind::Number { min: 1024, max: 1 << 30 }, Is("33554432"), "largest request that is read, gRPC message or HTTP body"),
     honoured("serving.max.body.bytes", Kind::Number { min: 1024, max: 1 << 40 }, Is("268435456"), "bytes of requests held at the same time, from arrival to answer; what would exceed them is refused at once"),
     honoured("serving.drain.timeout", Kind::Number { min: 0, max: 600_000 }, Is("10000"), "ms a stopping server waits for calls in flight"),

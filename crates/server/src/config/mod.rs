@@ -48,6 +48,10 @@ pub struct Config {
     pub bind: std::net::IpAddr,
     /// Inference calls in flight before 124 is answered.
     pub max_in_flight: usize,
+    /// Whether fewer are let in while the threads are late.
+    pub is_adaptive: bool,
+    /// Part of them that may be of one model.
+    pub model_share: Option<f64>,
     /// Largest request read, in bytes.
     pub max_message_bytes: usize,
     /// Bytes of requests held at the same time, from arrival to answer.
@@ -189,6 +193,8 @@ impl Config {
                 .ip("listen.address")
                 .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
             max_in_flight: values.count("serving.max.inflight"),
+            is_adaptive: values.flag("serving.adaptive"),
+            model_share: values.share("serving.model.share"),
             max_message_bytes: values.count("serving.max.message.bytes"),
             max_body_bytes: values.count("serving.max.body.bytes"),
             drain_timeout: values.duration("serving.drain.timeout"),
@@ -264,6 +270,8 @@ impl Config {
         let traces = self.traces.clone();
         let config = Self {
             max_in_flight: new.max_in_flight,
+            is_adaptive: new.is_adaptive,
+            model_share: new.model_share,
             compact: new.compact,
             single_timeout: new.single_timeout,
             batch_timeout: new.batch_timeout,
@@ -285,6 +293,12 @@ impl Config {
             ..self.clone()
         };
         (config, changes)
+    }
+
+    /// Calls of one model at the same time, if there is a limit of its own.
+    pub(crate) fn model_calls(&self) -> Option<usize> {
+        let share = self.model_share?;
+        Some(((self.max_in_flight as f64 * share) as usize).max(1))
     }
 
     /// What an operator should know at start: unknown keys, ignored keys, missing routes.

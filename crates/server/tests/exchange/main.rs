@@ -16,6 +16,7 @@ mod fate_flow;
 mod floods;
 mod flow_lines;
 mod hostile;
+mod isolation;
 mod registered;
 mod remembered;
 mod scraped;
