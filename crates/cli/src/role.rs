@@ -40,7 +40,7 @@ pub(crate) fn say_checked(config: &Path, notes: &[Note]) -> Result<Exit, Failure
     Ok(Exit::Success)
 }
 
-/// Runs what starts, until a signal or a failed listener ends it. SIGHUP reads its configuration again.
+/// Runs what starts, until a signal or a failed listener ends it, in peace in both cases. SIGHUP reads its configuration again.
 pub(crate) async fn serve<R: Running, E: std::error::Error + Send + Sync + 'static>(
     start: impl Future<Output = Result<R, E>>,
     reload: impl Fn(&R) -> anyhow::Result<()>,
@@ -69,7 +69,11 @@ pub(crate) async fn serve<R: Running, E: std::error::Error + Send + Sync + 'stat
                     }
                 }
             },
-            () = running.failed() => return Err(anyhow::anyhow!("a listener has failed").into()),
+            () = running.failed() => {
+                tracing::error!("a listener has failed; draining");
+                drain(running, signals).await;
+                return Err(anyhow::anyhow!("a listener has failed").into());
+            }
         }
     }
     Ok(drain(running, signals).await)
@@ -94,5 +98,40 @@ async fn drain(running: impl Running, mut signals: Signals) -> Exit {
             tracing::warn!(signal, "stopped at once, calls in flight are lost");
             Exit::Failed
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
+
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Its listener has failed already.
+    struct Broken {
+        is_drained: Arc<AtomicBool>,
+    }
+
+    impl Running for Broken {
+        async fn failed(&mut self) {}
+
+        async fn drain(self) {
+            self.is_drained.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_listener_drains_the_role_and_fails_the_command() {
+        let is_drained = Arc::new(AtomicBool::new(false));
+        let broken = Broken {
+            is_drained: Arc::clone(&is_drained),
+        };
+        let served = serve(async { Ok::<_, Infallible>(broken) }, |_| Ok(())).await;
+        assert!(served.is_err());
+        assert!(is_drained.load(Ordering::Relaxed));
     }
 }

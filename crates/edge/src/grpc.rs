@@ -138,12 +138,14 @@ impl GrpcServices {
         serve(self.router, Arrivals::at(listener), self.tls, stop).await;
     }
 
-    /// The same on the lanes of these numbers; see [`crate::lane`].
+    /// The same on the lanes of these numbers; see [`crate::lane`]. When one of them ends before `stop`, `failed` is
+    /// cancelled, and the others go on.
     pub async fn serve_on_lanes(
         self,
         numbers: Range<usize>,
         listener: TcpListener,
         stop: CancellationToken,
+        failed: CancellationToken,
     ) {
         let until = stop.clone();
         let serve = move |arrivals| {
@@ -160,7 +162,11 @@ impl GrpcServices {
                 }
             }
         };
-        if let Err(error) = lane::run(numbers, listener, until, serve).await {
+        let ended = |lane| {
+            tracing::error!(lane, "the thread of a lane has ended");
+            failed.cancel();
+        };
+        if let Err(error) = lane::run(numbers, listener, until, serve, ended).await {
             tracing::error!(%error, "the gRPC listener failed");
         }
     }

@@ -58,12 +58,14 @@ pub async fn aside<T: Send + 'static>(
 
 /// Accepts connections and hands them to lanes in turn until `stop` is cancelled; ends when the lanes have. `numbers` are
 /// those of the lanes, at least one: no other listener's. `serve` serves what arrives at one lane and has to end after
-/// `stop`. Dropping the future ends the lanes at once.
+/// `stop`, not before: then `failed` is called, and the other lanes go on, so that what is in flight there can be answered.
+/// Dropping the future ends the lanes at once.
 pub(crate) async fn run<F: Future<Output = ()>>(
     numbers: Range<usize>,
     listener: TcpListener,
     stop: CancellationToken,
     serve: impl Fn(Arrivals) -> F + Clone + Send + 'static,
+    failed: impl Fn(usize),
 ) -> io::Result<()> {
     let abandoned = CancellationToken::new();
     let _abandon = abandoned.clone().drop_guard();
@@ -79,7 +81,11 @@ pub(crate) async fn run<F: Future<Output = ()>>(
                 () = abandoned.cancelled() => {}
             }
         })?;
-        ended.spawn(async { end.await.is_ok() });
+        ended.spawn(async move {
+            // Nothing is ever sent: it ends with the thread.
+            let _ = end.await;
+            number
+        });
     }
     let mut places = Places::new("gRPC");
     let mut turn = (0..ways.len()).cycle();
@@ -88,12 +94,12 @@ pub(crate) async fn run<F: Future<Output = ()>>(
             stream = connections::next(&listener) => {
                 let way = turn.next().and_then(|number| ways.get(number));
                 if let (Some(place), Some(way)) = (places.take(), way) {
-                    // A connection that cannot be handed over is closed.
+                    // A connection that cannot be handed over, to a lane that has ended for instance, is closed.
                     let _ = stream.into_std().map(|stream| way.send((stream, place)));
                 }
             }
             () = stop.cancelled() => break,
-            Some(_) = ended.join_next() => return Err(io::Error::other("a lane has ended")),
+            Some(Ok(number)) = ended.join_next() => failed(number),
         }
     }
     drop(listener);
@@ -160,9 +166,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let of_lane = stop.clone();
-        let lanes = tokio::spawn(run(3..5, listener, stop.clone(), move |arrivals| {
-            tell_places(arrivals, of_lane.clone())
-        }));
+        let serve = move |arrivals| tell_places(arrivals, of_lane.clone());
+        let lanes = tokio::spawn(run(3..5, listener, stop.clone(), serve, |_| {}));
         let mut seen = Vec::new();
         for _ in 0..4 {
             seen.push(places_of(address).await);
@@ -177,17 +182,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lane_that_ends_is_told_of_and_the_others_go_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let of_lane = stop.clone();
+        let serve = move |arrivals| {
+            let stop = of_lane.clone();
+            async move {
+                if place() == 1 {
+                    panic!("this lane dies");
+                }
+                tell_places(arrivals, stop).await;
+            }
+        };
+        let (failed, mut told) = mpsc::unbounded_channel();
+        let lanes = tokio::spawn(run(0..2, listener, stop.clone(), serve, move |number| {
+            failed.send(number).unwrap();
+        }));
+        assert_eq!(told.recv().await, Some(0));
+        let mut closed = TcpStream::connect(address).await.unwrap();
+        assert!(closed.read_exact(&mut [0; 2]).await.is_err());
+        assert_eq!(places_of(address).await, (2, 0));
+        stop.cancel();
+        lanes.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
     async fn dropping_the_future_ends_the_lanes() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let alive = Arc::new(Mutex::new(()));
         let held = Arc::clone(&alive);
-        let lanes = tokio::spawn(run(0..2, listener, CancellationToken::new(), move |_| {
+        let serve = move |_| {
             let held = Arc::clone(&held);
             async move {
                 let _held = held;
                 std::future::pending::<()>().await;
             }
-        }));
+        };
+        let stop = CancellationToken::new();
+        let lanes = tokio::spawn(run(0..2, listener, stop, serve, |_| {}));
         tokio::task::yield_now().await;
         lanes.abort();
         let limit = std::time::Instant::now() + Duration::from_secs(10);

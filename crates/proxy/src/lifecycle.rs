@@ -93,6 +93,8 @@ pub struct RunningProxy {
     node: Arc<Node>,
     health: [Health; 2],
     stop: CancellationToken,
+    /// A listener does not do what it should any more.
+    failed: CancellationToken,
     tasks: JoinSet<()>,
 }
 
@@ -301,14 +303,17 @@ async fn serve(
         None => inter,
     };
     let health = [inter_health, intra_health];
-    let stop = CancellationToken::new();
+    let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     match lanes {
         // Not the same ones: other parties must not take this party's processors.
         Some(count) => {
             let (own, others) = (0..count, count..GRPC_PORTS * count);
-            tasks.spawn(intra.serve_on_lanes(own, ports.intra.0, stop.clone()));
-            tasks.spawn(inter.serve_on_lanes(others, ports.inter.0, stop.clone()));
+            let until = || (stop.clone(), failed.clone());
+            let (stop, failed) = until();
+            tasks.spawn(intra.serve_on_lanes(own, ports.intra.0, stop, failed));
+            let (stop, failed) = until();
+            tasks.spawn(inter.serve_on_lanes(others, ports.inter.0, stop, failed));
         }
         None => {
             tasks.spawn(intra.serve(ports.intra.0, stop.clone()));
@@ -341,6 +346,7 @@ async fn serve(
         node,
         health,
         stop,
+        failed,
         tasks,
     })
 }
@@ -348,8 +354,11 @@ async fn serve(
 impl RunningProxy {
     /// Waits until a listener has failed; never ends in a healthy proxy.
     pub async fn failed(&mut self) {
-        // Every task runs until `stop` is cancelled, so one that ends before has failed.
-        let _ = self.tasks.join_next().await;
+        tokio::select! {
+            () = self.failed.cancelled() => {}
+            // Every task runs until `stop` is cancelled, so one that ends before has failed.
+            _ = self.tasks.join_next() => {}
+        }
     }
 
     /// Puts in force what another configuration changes and a running proxy can take over; all others of its keys are

@@ -106,15 +106,20 @@ pub struct RunningServer {
     node: Arc<Node>,
     health: Health,
     stop: CancellationToken,
+    /// A listener does not do what it should any more.
+    failed: CancellationToken,
     tasks: JoinSet<()>,
 }
 
-/// Runs a server until `shutdown` is ready, then drains it.
+/// Runs a server until `shutdown` is ready or a listener has failed, then drains it.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-    let server = Server::start(config).await?;
-    shutdown.await;
+    let mut server = Server::start(config).await?;
+    let outcome = tokio::select! {
+        () = shutdown => Ok(()),
+        () = server.failed() => Err(StartError::Setup("a listener has failed".to_owned())),
+    };
     server.drain().await;
-    Ok(())
+    outcome
 }
 
 impl Server {
@@ -193,8 +198,11 @@ impl RunningServer {
 
     /// Waits until a listener has failed; never ends in a healthy server.
     pub async fn failed(&mut self) {
-        // Every task runs until `stop` is cancelled, so one that ends before has failed.
-        let _ = self.tasks.join_next().await;
+        tokio::select! {
+            () = self.failed.cancelled() => {}
+            // Every task runs until `stop` is cancelled, so one that ends before has failed.
+            _ = self.tasks.join_next() => {}
+        }
     }
 
     /// Puts in force what another configuration changes and a running server can take over; all others of its keys are
@@ -409,11 +417,16 @@ async fn serve(
     let (services, health) = grpc::services(Arc::clone(&node))
         .await
         .map_err(StartError::Setup)?;
-    let stop = CancellationToken::new();
+    let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     let services = services.watched(Arc::clone(&node.lateness));
     match lanes {
-        Some(count) => tasks.spawn(services.serve_on_lanes(0..count.max(1), grpc, stop.clone())),
+        Some(count) => tasks.spawn(services.serve_on_lanes(
+            0..count.max(1),
+            grpc,
+            stop.clone(),
+            failed.clone(),
+        )),
         None => tasks.spawn(services.serve(grpc, stop.clone())),
     };
     let http_addr = http.map(|(listener, address)| {
@@ -437,6 +450,7 @@ async fn serve(
         node,
         health,
         stop,
+        failed,
         tasks,
     })
 }
