@@ -2,7 +2,7 @@
 //! threads and for several models at once; changes are made one at a time, on the disk first, then in the table.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use fate_domain::fault::Fault;
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::export::{self, Export, Imported};
 use crate::flight::{Flights, LoadResult};
 use crate::identity;
+use crate::load_times::{LoadTimes, Way};
 use crate::published::{LoadedModel, Published};
 use crate::request::{self, LoadTarget};
 use crate::restore::{self, ModelTable, RestoreReport};
@@ -47,6 +48,7 @@ struct Inner {
     generation: watch::Sender<u64>,
     flights: Flights,
     loading: Semaphore,
+    load_times: LoadTimes,
 }
 
 impl Models {
@@ -55,8 +57,13 @@ impl Models {
     pub async fn open(settings: Settings) -> Result<(Models, RestoreReport), Error> {
         let policy = UrlPolicy::new(&settings.transfer_allow)?;
         let for_restore = settings.clone();
-        let restored = tokio::task::spawn_blocking(move || restore::restore(&for_restore)).await;
-        let (store, table, report) =
+        let restored = tokio::task::spawn_blocking(move || {
+            let times = LoadTimes::default();
+            let restored = restore::restore(&for_restore, &times)?;
+            Ok::<_, Error>((restored, times))
+        });
+        let restored = restored.await;
+        let ((store, table, report), load_times) =
             restored.map_err(|cause| Error::Aborted(cause.to_string()))??;
         let published = Published::new(table, bindings_of(&store), 0);
         let inner = Inner {
@@ -67,6 +74,7 @@ impl Models {
             generation: watch::Sender::new(0),
             flights: Flights::default(),
             loading: Semaphore::new(CONCURRENT_LOADS),
+            load_times,
         };
         Ok((
             Models {
@@ -79,6 +87,11 @@ impl Models {
     /// The current snapshot; it stays valid and unchanged as long as it is held.
     pub fn snapshot(&self) -> Guard<Arc<Published>> {
         self.inner.published.load()
+    }
+
+    /// How long the models took that came since this was last asked.
+    pub fn take_load_times(&self) -> Vec<(Way, Duration)> {
+        self.inner.load_times.take()
     }
 
     /// Announces [`Published::generation`] after every change.
@@ -252,6 +265,7 @@ impl Models {
         model_json: &[u8],
         cache: &[u8],
     ) -> Result<(), Fault> {
+        let started = Instant::now();
         let (key, model_json, cache) = (key.clone(), model_json.to_vec(), cache.to_vec());
         let (semantics, max_bytes) = (
             self.inner.settings.default_semantics,
@@ -271,7 +285,9 @@ impl Models {
         } else {
             Vec::new()
         };
-        self.publish(model, plan, bound, None).await.map(|_| ())
+        self.publish(model, plan, bound, None).await?;
+        self.inner.load_times.note(Way::Copy, started.elapsed());
+        Ok(())
     }
 
     /// The stored buffers of a model, e.g. for queryModel's component parameters.
@@ -299,6 +315,7 @@ impl Models {
         resource_address: Option<String>,
     ) -> LoadResult {
         let _permit = self.turn_to_load().await?;
+        let started = Instant::now();
         let fetched = source.fetch(&target.key, &self.inner.settings).await;
         let (buffers, semantics, note) = match fetched {
             Ok(buffers) => (buffers, self.inner.settings.default_semantics, None),
@@ -340,7 +357,9 @@ impl Models {
         let (plan, note) = plan;
         let notes: Vec<String> = note.into_iter().chain(doubt).collect();
         let note = (!notes.is_empty()).then(|| notes.join("; "));
-        self.publish(model, plan, Vec::new(), note).await
+        let published = self.publish(model, plan, Vec::new(), note).await?;
+        self.inner.load_times.note(Way::Load, started.elapsed());
+        Ok(published)
     }
 
     /// What stands in for a failed transfer: the copy in the store, with the semantics it is stored with (contract 01

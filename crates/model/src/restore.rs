@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::error::Error;
 use crate::java_store;
 use crate::lifecycle::compile_model;
+use crate::load_times::{LoadTimes, Way};
 use crate::published::LoadedModel;
 use crate::settings::Settings;
 use crate::store::{Damage, Manifest, Store, StoredModel};
@@ -66,7 +67,10 @@ impl fmt::Display for RestoreFailure {
 pub(crate) type ModelTable = HashMap<ModelKey, Arc<LoadedModel>>;
 
 /// Opens the store and compiles everything in it. Blocks.
-pub(crate) fn restore(settings: &Settings) -> Result<(Store, ModelTable, RestoreReport), Error> {
+pub(crate) fn restore(
+    settings: &Settings,
+    times: &LoadTimes,
+) -> Result<(Store, ModelTable, RestoreReport), Error> {
     let started = Instant::now();
     let fate_folder = settings.cache_path.join(".fate");
     let (mut store, opened) = Store::open(&fate_folder)?;
@@ -83,7 +87,7 @@ pub(crate) fn restore(settings: &Settings) -> Result<(Store, ModelTable, Restore
             "{path} is of FATE-Serving 1.2 and is not read: publish its models again"
         ));
     }
-    let table = compile_all(&store, &mut report);
+    let table = compile_all(&store, times, &mut report);
     report.models = table.len();
     report.bindings = store
         .manifest()
@@ -161,7 +165,7 @@ fn take_over(
         .map_err(|fault| Error::Aborted(fault.message))
 }
 
-fn compile_all(store: &Store, report: &mut RestoreReport) -> ModelTable {
+fn compile_all(store: &Store, times: &LoadTimes, report: &mut RestoreReport) -> ModelTable {
     let keys: Vec<&ModelKey> = store.manifest().models.keys().collect();
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(keys.len()));
@@ -170,7 +174,11 @@ fn compile_all(store: &Store, report: &mut RestoreReport) -> ModelTable {
         .min(keys.len());
     let work = || {
         while let Some(key) = keys.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let started = Instant::now();
             let result = compile_stored(store, key);
+            if result.is_ok() {
+                times.note(Way::Restore, started.elapsed());
+            }
             done.lock().push((ModelKey::clone(key), result));
         }
     };

@@ -363,6 +363,7 @@ impl Node {
         self.flow.retain_models(|name| loaded.contains(name));
         self.metrics.record(timestamp_ms, self.flow.take_rates());
         self.process.record(timestamp_ms);
+        self.telemetry.came(self.models.take_load_times());
         self.adapt();
     }
 

@@ -11,6 +11,7 @@ use fate_edge::prometheus::{
 };
 use fate_edge::trace::{self, Span};
 use fate_federation::{CallError, CallRecord, HostTransport, Stage};
+use fate_model::Way;
 use fate_proto::proxy::Packet;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
@@ -25,9 +26,17 @@ pub(crate) struct Telemetry {
     cache_hits: Counter,
     cache_misses: Counter,
     shed: ShedCounters,
+    loads: [Histogram; WAYS.len()],
     pub(crate) parties: Arc<PartyMeters>,
     pub(crate) sources: Arc<SourceMeters>,
 }
+
+/// How models come, and its label.
+const WAYS: [(Way, &str); 3] = [
+    (Way::Load, "load"),
+    (Way::Copy, "copy"),
+    (Way::Restore, "restore"),
+];
 
 /// Of one of the four ways into inference.
 #[derive(Debug, Default)]
@@ -111,6 +120,16 @@ impl Telemetry {
         self.shed.count(reason);
     }
 
+    /// Models that came, and how long they took.
+    pub(crate) fn came(&self, times: Vec<(Way, Duration)>) {
+        for (way, took) in times {
+            let of_way = WAYS.iter().zip(&self.loads);
+            for (_, histogram) in of_way.filter(|((one, _), _)| *one == way) {
+                histogram.observe(took);
+            }
+        }
+    }
+
     fn write(&self, page: &mut Page) {
         let mut requests = page.family(
             "fate_serving_requests_total",
@@ -155,6 +174,14 @@ impl Telemetry {
             "Hosts' parts of rows that were looked for in the cache in vain.",
             self.cache_misses.get() as f64,
         );
+        let mut loads = page.family(
+            "fate_serving_model_load_duration_seconds",
+            Kind::Histogram,
+            "How long models took to come into use, by the way they came.",
+        );
+        for ((_, way), histogram) in WAYS.iter().zip(&self.loads) {
+            loads.histogram(&[("way", way)], histogram);
+        }
         self.parties.write(page);
         self.sources.write(page);
     }
@@ -164,6 +191,7 @@ impl Telemetry {
 pub(crate) fn page(node: &Node) -> Page {
     let mut page = Page::default();
     write_build_info(&mut page, "serving-server");
+    node.telemetry.came(node.models.take_load_times());
     node.telemetry.write(&mut page);
     let mut shed = page.family(
         "fate_serving_shed_total",

@@ -91,6 +91,27 @@ async fn every_meter_is_on_the_page_and_moves_by_what_happened() {
     }
 }
 
+#[tokio::test]
+async fn every_model_that_comes_is_measured_also_at_a_restart() {
+    let node = Node::start(&[]).await;
+    let loaded = node.load_example("guest").await;
+    assert_eq!(loaded.status_code, 0, "{}", loaded.message);
+    let loads = |scrape: &Scrape, way| {
+        let name = "fate_serving_model_load_duration_seconds_count";
+        scrape.sum(name, &[("way", way)])
+    };
+    let scrape = Scrape::read(&page(&node).await);
+    assert_eq!(loads(&scrape, "load"), Some(1.0));
+    assert_eq!(loads(&scrape, "restore"), Some(0.0));
+    let sum = scrape.sum("fate_serving_model_load_duration_seconds_sum", &[]);
+    assert!(sum > Some(0.0));
+    let node = node.restart(&[]).await;
+    let scrape = Scrape::read(&page(&node).await);
+    assert_eq!(loads(&scrape, "load"), Some(0.0));
+    assert_eq!(loads(&scrape, "restore"), Some(1.0));
+    assert_eq!(loads(&scrape, "copy"), Some(0.0));
+}
+
 /// Names that dashboards are built on.
 #[tokio::test]
 async fn the_families_of_an_idle_server() {
@@ -112,6 +133,7 @@ async fn the_families_of_an_idle_server() {
         "fate_serving_inflight",
         "fate_serving_inflight_limit",
         "fate_serving_thread_delay_seconds",
+        "fate_serving_model_load_duration_seconds",
         "fate_serving_models_loaded",
         "fate_serving_remote_duration_seconds",
         "fate_serving_remote_requests_total",
