@@ -41,10 +41,19 @@ impl Failure {
         }
     }
 
-    /// Says on stderr what went wrong.
+    /// What went wrong.
+    pub(crate) fn line(&self) -> String {
+        format!("error: {:#}", self.cause)
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Says on stderr what went wrong, before there is a log.
     pub(crate) fn report(&self) -> ExitCode {
         // Nobody is left to tell when stderr is closed.
-        let _ = writeln!(std::io::stderr(), "error: {:#}", self.cause);
+        let _ = writeln!(std::io::stderr(), "{}", self.line());
         self.exit.into()
     }
 }

@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use commands::Command;
+use exit::Failure;
 
 /// Online inference for federated models of FATE.
 #[derive(Debug, Parser)]
@@ -47,10 +48,11 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = logging::start(&cli.logging, cli.command.default_log_level())
-        .and_then(|log_levels| cli.command.run(log_levels));
-    match done {
-        Ok(exit) => exit.into(),
-        Err(failure) => failure.report(),
-    }
+    let log = match logging::start(&cli.logging, cli.command.default_log_level()) {
+        Ok(log) => log,
+        Err(failure) => return failure.report(),
+    };
+    let done = cli.command.run(log.levels.clone());
+    log.end(done.as_ref().err().map(Failure::line).as_deref());
+    done.unwrap_or_else(|failure| failure.exit()).into()
 }

@@ -10,6 +10,7 @@
 //!   that, or too slow, ends with a gRPC status, because no request has been read yet that could be answered;
 //! * who asks for TLS gets TLS or an error, never the clear; certificates are replaced while the process runs;
 //! * a panic in a handler becomes an answer;
+//! * no call waits for whoever reads the log;
 //! * no secret and no payload reaches a log unless the operator asks for payloads.
 
 pub mod admin_token;
@@ -34,6 +35,7 @@ pub mod http;
 pub mod intake;
 pub mod lane;
 pub mod log_levels;
+pub mod log_queue;
 pub mod log_settings;
 pub mod managed;
 mod metered;

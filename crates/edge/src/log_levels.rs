@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use tracing::Subscriber;
 use tracing_subscriber::{EnvFilter, reload};
 
+use crate::log_queue::LogQueue;
+
 /// Packages that may have a level of their own.
 const MAX_PACKAGES: usize = 256;
 
@@ -22,6 +24,7 @@ pub struct LogLevels {
     apply: Arc<Apply>,
     /// Whether lines are written as JSON; whoever writes them looks at it.
     is_json: Arc<AtomicBool>,
+    queue: Option<LogQueue>,
     /// Whether whoever started the process chose the levels; the configuration then has no say.
     is_chosen: bool,
 }
@@ -45,6 +48,7 @@ impl LogLevels {
             })),
             apply: Arc::new(move |filter| handle.reload(filter).map_err(|e| e.to_string())),
             is_json: Arc::default(),
+            queue: None,
             is_chosen: false,
         }
     }
@@ -62,6 +66,19 @@ impl LogLevels {
         Self { is_json, ..self }
     }
 
+    /// The same where lines go through this queue.
+    pub fn with_queue(self, queue: LogQueue) -> Self {
+        Self {
+            queue: Some(queue),
+            ..self
+        }
+    }
+
+    /// Lines that nobody took in time.
+    pub fn dropped_lines(&self) -> u64 {
+        self.queue.as_ref().map_or(0, LogQueue::dropped)
+    }
+
     /// Whether lines are JSON.
     pub fn set_json(&self, is_json: bool) {
         self.is_json.store(is_json, Ordering::Relaxed);
@@ -73,16 +90,17 @@ impl LogLevels {
             return Ok(());
         }
         self.change(|levels| {
-            levels.base = filters.to_owned();
+            levels.base = own(filters);
             Ok(())
         })
     }
 
-    /// Sets the level of everything that has no level of its own.
+    /// Sets the level of everything that has no level of its own. Of libraries no more than `info` is logged, unless they
+    /// are named.
     pub fn set_root(&self, level: &str) -> Result<(), String> {
         let level = directive(level)?;
         self.change(|levels| {
-            levels.base = level.to_owned();
+            levels.base = own(level);
             Ok(())
         })
     }
@@ -136,6 +154,16 @@ impl Levels {
     }
 }
 
+/// The filters that a text means. A level alone that is milder than `info` is for what is ours: a library that tells of
+/// every frame would drown it.
+pub fn own(filters: &str) -> String {
+    let level = filters.trim().to_ascii_lowercase();
+    match level.as_str() {
+        "debug" | "trace" => format!("info,fate={level},flow={level}"),
+        _ => filters.to_owned(),
+    }
+}
+
 /// log4j2's level names, in any case.
 fn directive(level: &str) -> Result<&'static str, String> {
     match level.to_ascii_uppercase().as_str() {
@@ -166,15 +194,20 @@ mod tests {
             assert!(tracing::enabled!(target: "fate_model::x", tracing::Level::DEBUG));
             assert!(!tracing::enabled!(target: "other", tracing::Level::DEBUG));
             levels.set_root("ALL").unwrap();
+            assert!(tracing::enabled!(target: "fate_edge", tracing::Level::TRACE));
+            assert!(tracing::enabled!(target: "other", tracing::Level::INFO));
+            assert!(!tracing::enabled!(target: "other", tracing::Level::DEBUG));
+            levels.set_package("other", "trace").unwrap();
             assert!(tracing::enabled!(target: "other", tracing::Level::TRACE));
+            levels.set_package("other", "off").unwrap();
             levels.set_root("OFF").unwrap();
             assert!(!tracing::enabled!(target: "other", tracing::Level::ERROR));
             assert!(tracing::enabled!(target: "fate_model", tracing::Level::DEBUG));
             levels.clone().chosen().set_configured("trace").unwrap();
             assert!(!tracing::enabled!(target: "other", tracing::Level::ERROR));
-            levels.set_configured("warn,other=debug").unwrap();
-            assert!(tracing::enabled!(target: "other", tracing::Level::DEBUG));
-            assert!(!tracing::enabled!(target: "third", tracing::Level::INFO));
+            levels.set_configured("warn,third=debug").unwrap();
+            assert!(tracing::enabled!(target: "third", tracing::Level::DEBUG));
+            assert!(!tracing::enabled!(target: "fourth", tracing::Level::INFO));
         });
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fate_domain::party::Role;
+use fate_edge::log_levels::LogLevels;
 use fate_edge::prometheus::{
     CodeCounters, Counter, Histogram, Kind, Page, PartyMeters, Shed, ShedCounters, SizeHistogram,
     write_build_info, write_process,
@@ -230,6 +231,12 @@ pub(crate) fn page(node: &Node) -> Page {
         "fate_serving_flow_log_dropped_total",
         "Lines of flow.log that the disk was too slow for.",
         node.flow_log.dropped() as f64,
+    );
+    let levels = node.log_levels.as_ref();
+    page.counter(
+        "fate_serving_log_dropped_total",
+        "Lines of the log that nobody took in time.",
+        levels.map_or(0, LogLevels::dropped_lines) as f64,
     );
     if let Some(registration) = &node.registration {
         let state = registration.registry.state();

@@ -66,8 +66,12 @@ pub fn metrics_response(page: Page) -> Response {
 }
 
 /// Plain text with 200.
-pub fn text_response(text: &'static str) -> Response {
-    respond(StatusCode::OK, "text/plain;charset=UTF-8", text.into())
+pub fn text_response(text: impl Into<String>) -> Response {
+    respond(
+        StatusCode::OK,
+        "text/plain;charset=UTF-8",
+        text.into().into_bytes(),
+    )
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {

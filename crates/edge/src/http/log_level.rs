@@ -1,4 +1,4 @@
-//! The endpoints that change log levels (contract 01 §9.5, 04 A.2.3): `ok` or `failed`.
+//! The endpoints that change log levels (contract 01 §9.5, 04 A.2.3): `ok`, or `failed` and the reason.
 
 use axum::http::Uri;
 use axum::response::Response;
@@ -44,7 +44,7 @@ fn changed(
         }
         Err(cause) => {
             tracing::warn!(?level, ?of, cause, "log level not changed");
-            text_response("failed")
+            text_response(format!("failed: {cause}"))
         }
     }
 }

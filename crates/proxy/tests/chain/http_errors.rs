@@ -260,7 +260,10 @@ async fn health_log_levels_and_a_context_path() {
     // A program that gives no access to its log levels.
     assert_eq!(
         get("/fate/proxy/alterSysLogLevel/INFO").await,
-        (200, "failed".to_owned())
+        (
+            200,
+            "failed: this process gives no access to its log levels".to_owned()
+        )
     );
     assert_eq!(get("/health").await.0, 404);
 }

@@ -216,7 +216,11 @@ async fn log_levels_are_changed_in_place() {
     let in_force = || format!("{levels:?}");
     for (question, answer, expected) in [
         ("alterSysLogLevel/WARN", "ok", r#"LogLevels("warn")"#),
-        ("alterSysLogLevel/loud", "failed", r#"LogLevels("warn")"#),
+        (
+            "alterSysLogLevel/loud",
+            "failed: the level is not a log4j2 level name",
+            r#"LogLevels("warn")"#,
+        ),
         (
             "alterPkgLogLevel?level=debug&pkgName=fate_model",
             "ok",
@@ -224,13 +228,18 @@ async fn log_levels_are_changed_in_place() {
         ),
         (
             "alterPkgLogLevel?level=debug",
-            "failed",
+            "failed: the package name is not a module path",
             r#"LogLevels("warn,fate_model=debug")"#,
         ),
         (
             "alterSysLogLevel/info",
             "ok",
             r#"LogLevels("info,fate_model=debug")"#,
+        ),
+        (
+            "alterSysLogLevel/Debug",
+            "ok",
+            r#"LogLevels("info,fate=debug,flow=debug,fate_model=debug")"#,
         ),
     ] {
         let answered = http(address, &format!("GET /server/{question}"), b"").await;

@@ -132,6 +132,7 @@ async fn the_families_of_an_idle_server() {
         "fate_serving_held_bytes",
         "fate_serving_inflight",
         "fate_serving_inflight_limit",
+        "fate_serving_log_dropped_total",
         "fate_serving_thread_delay_seconds",
         "fate_serving_model_load_duration_seconds",
         "fate_serving_models_loaded",
