@@ -46,6 +46,11 @@ impl Link {
         Self { port, state }
     }
 
+    /// The port of 127.0.0.1 where clients connect.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where clients connect.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

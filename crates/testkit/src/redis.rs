@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{free_port, wait_for};
+use crate::{Link, free_port, wait_for};
 
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -38,7 +38,7 @@ impl Redis {
     /// # Panics
     /// When it is not installed and may not be left out, or does not start.
     pub fn start() -> Option<Self> {
-        Self::start_with(None, None, &[])
+        Self::start_with(free_port(), None, None, &[])
     }
 
     /// As [`Self::start`], for those who know the password.
@@ -46,7 +46,7 @@ impl Redis {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_with_password(password: &str) -> Option<Self> {
-        Self::start_with(Some(password), None, &[])
+        Self::start_with(free_port(), Some(password), None, &[])
     }
 
     /// As [`Self::start`], speaking TLS only.
@@ -54,10 +54,11 @@ impl Redis {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_with_tls(files: &RedisFiles) -> Option<Self> {
-        Self::start_with(None, Some(files), &[])
+        Self::start_with(free_port(), None, Some(files), &[])
     }
 
     fn start_with(
+        port: u16,
         password: Option<&str>,
         tls: Option<&RedisFiles>,
         more: &[(&str, &str)],
@@ -67,7 +68,7 @@ impl Redis {
         }
         let mut server = Self {
             home: tempfile::tempdir().unwrap(),
-            port: free_port(),
+            port,
             options: Vec::new(),
             password: password.map(str::to_owned),
             is_secured: tls.is_some(),
@@ -236,17 +237,36 @@ impl RedisCluster {
     /// # Panics
     /// As [`Redis::start`].
     pub fn start() -> Option<Self> {
+        let ports = [(); 3].map(|()| free_port());
+        Self::start_at(ports, ports, None)
+    }
+
+    /// A cluster for those who know the password, whose servers name links to them as their addresses.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub fn start_behind_links(password: &str) -> Option<(Self, Vec<Link>)> {
+        let ports = [(); 3].map(|()| free_port());
+        let links = ports.map(|port| Link::to(&format!("127.0.0.1:{port}")));
+        let named = [0, 1, 2].map(|number| links[number].port());
+        let cluster = Self::start_at(ports, named, Some(password))?;
+        Some((cluster, links.into()))
+    }
+
+    fn start_at(ports: [u16; 3], named: [u16; 3], password: Option<&str>) -> Option<Self> {
         const RANGES: [[&str; 2]; 3] = [["0", "5460"], ["5461", "10922"], ["10923", "16383"]];
         let mut servers = Vec::new();
         let mut buses = Vec::new();
-        for range in RANGES {
-            let bus = free_port().to_string();
+        for (range, (port, named)) in RANGES.iter().zip(ports.into_iter().zip(named)) {
+            let (bus, named) = (free_port().to_string(), named.to_string());
             let options = [
                 ("cluster-enabled", "yes"),
                 ("cluster-node-timeout", "1000"),
                 ("cluster-port", bus.as_str()),
+                ("cluster-announce-port", named.as_str()),
+                ("cluster-announce-bus-port", bus.as_str()),
             ];
-            let server = Redis::start_with(None, None, &options)?;
+            let server = Redis::start_with(port, password, None, &options)?;
             let added = server.ask(&["CLUSTER", "ADDSLOTSRANGE", range[0], range[1]]);
             assert_eq!(added.as_deref(), Some("+OK"));
             servers.push(server);
@@ -257,14 +277,36 @@ impl RedisCluster {
             let met = servers[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
             assert_eq!(met.as_deref(), Some("+OK"));
         }
-        for server in &servers {
+        let cluster = Self { servers };
+        cluster.wait_until_it_serves();
+        Some(cluster)
+    }
+
+    fn wait_until_it_serves(&self) {
+        for server in &self.servers {
             wait_for("the cluster serves", START_PATIENCE, || {
                 let state = server.ask(&["CLUSTER", "INFO"])?;
                 let is_whole = state.contains("cluster_known_nodes:3");
                 (is_whole && state.contains("cluster_state:ok")).then_some(())
             });
         }
-        Some(Self { servers })
+    }
+
+    /// Ends all servers as a power failure would.
+    pub fn kill(&mut self) {
+        self.servers.iter_mut().for_each(Redis::kill);
+    }
+
+    /// Starts them again, empty, with the slots they had.
+    pub fn restart(&mut self) {
+        self.servers.iter_mut().for_each(Redis::restart);
+        self.wait_until_it_serves();
+    }
+
+    /// A command's answer, of the server that has the key.
+    pub fn ask(&self, command: &[&str]) -> Option<String> {
+        let mut answers = self.servers.iter().filter_map(|server| server.ask(command));
+        answers.find(|answer| !answer.starts_with("-MOVED"))
     }
 
     /// A value, wherever it is.

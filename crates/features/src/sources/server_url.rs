@@ -1,4 +1,5 @@
-//! `scheme://user:password@host:port/database`: the address of a server, with what it takes to log in.
+//! `scheme://user:password@host:port/database`: the address of a server, with what it takes to log in. Servers of a cluster
+//! are `host:port,host:port,…`.
 
 use std::fmt;
 
@@ -12,6 +13,8 @@ pub struct ServerUrl {
     pub password: Option<String>,
     pub host: String,
     pub port: Option<u16>,
+    /// More servers of the same cluster.
+    pub others: Vec<(String, Option<u16>)>,
     pub database: Option<String>,
 }
 
@@ -46,9 +49,14 @@ impl ServerUrl {
             Some((user, password)) => (decoded(user)?, decoded(password)?),
             None => (None, None),
         };
-        let (host, port) = host_and_port(address).ok_or_else(|| {
-            "the host and port cannot be told from the rest; write %2F for a / and %40 for a @ in a password".to_owned()
-        })?;
+        let mut servers = address.split(',').map(|address| {
+            host_and_port(address).ok_or_else(|| {
+                "the host and port cannot be told from the rest; write %2F for a / and %40 for a @ in a password".to_owned()
+            })
+        });
+        // A split has one part at least.
+        let (host, port) = servers.next().unwrap_or_else(|| Err(form()))?;
+        let others = servers.collect::<Result<_, _>>()?;
         if path.contains('/') {
             return Err("the name behind the host holds a /".to_owned());
         }
@@ -58,6 +66,7 @@ impl ServerUrl {
             password,
             host,
             port,
+            others,
             database: decoded(path)?,
         })
     }
@@ -102,18 +111,27 @@ impl fmt::Display for ServerUrl {
         if self.user.is_some() || self.password.is_some() {
             out.write_str("******@")?;
         }
-        if self.host.contains(':') {
-            write!(out, "[{}]", self.host)?;
-        } else {
-            out.write_str(&self.host)?;
-        }
-        if let Some(port) = self.port {
-            write!(out, ":{port}")?;
+        write_server(out, &self.host, self.port)?;
+        for (host, port) in &self.others {
+            out.write_str(",")?;
+            write_server(out, host, *port)?;
         }
         match &self.database {
             Some(database) => write!(out, "/{database}"),
             None => Ok(()),
         }
+    }
+}
+
+fn write_server(out: &mut fmt::Formatter<'_>, host: &str, port: Option<u16>) -> fmt::Result {
+    if host.contains(':') {
+        write!(out, "[{host}]")?;
+    } else {
+        out.write_str(host)?;
+    }
+    match port {
+        Some(port) => write!(out, ":{port}"),
+        None => Ok(()),
     }
 }
 
@@ -139,6 +157,10 @@ mod tests {
         assert_eq!(url.to_string(), "redis://******@[::1]:6379/3");
         let short = ServerUrl::parse("rediss://h", SCHEMES).unwrap();
         assert_eq!((short.port, short.database, short.user), (None, None, None));
+        let cluster = ServerUrl::parse("redis://:pw@h:1,[::1]:2,i", SCHEMES).unwrap();
+        let others = [("::1".to_owned(), Some(2)), ("i".to_owned(), None)];
+        assert_eq!(cluster.others, others);
+        assert_eq!(cluster.to_string(), "redis://******@h:1,[::1]:2,i");
         let only_password = ServerUrl::parse("redis://:pw@h:1", SCHEMES).unwrap();
         assert_eq!(only_password.user, None);
         assert!(!format!("{only_password:?} {only_password}").contains("pw"));
@@ -153,6 +175,9 @@ mod tests {
             "redis://:secret",
             "redis://:sec/ret@h:1",
             "redis://h:0",
+            "redis://h:1,",
+            "redis://h:1,,i:2",
+            "redis://:secret@h:1,i:x",
             "redis://h:x",
             "redis://u:secret@h/a/b",
             "redis://h?password=secret",

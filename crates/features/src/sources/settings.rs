@@ -27,6 +27,8 @@ pub struct SourceSettings {
 pub enum SourceKind {
     Redis {
         server: ServerUrl,
+        /// Whether the server belongs to a cluster; when it has others beside it, it does.
+        is_cluster: bool,
         form: RedisForm,
         /// PEM file of the authority that is trusted by `rediss://`, instead of the system's.
         tls_ca: Option<PathBuf>,

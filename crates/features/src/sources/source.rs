@@ -113,10 +113,12 @@ impl Origin {
             }
             SourceKind::Redis {
                 server,
+                is_cluster,
                 form,
                 tls_ca,
             } => {
-                let redis = Redis::new(server, tls_ca.as_deref(), *form, columns, timeout)?;
+                let tls_ca = tls_ca.as_deref();
+                let redis = Redis::new(server, *is_cluster, tls_ca, *form, columns, timeout)?;
                 Box::new(Pooled::new(redis))
             }
             SourceKind::PostgreSql(table) => {

@@ -21,7 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) trait Place {
     /// host:port.
     fn address(&self) -> String;
-    /// The source at this address, which leads to the server's.
+    /// Ways to the server that can be disturbed, or to the servers.
+    fn links(&self) -> Vec<Arc<Link>> {
+        vec![Arc::new(Link::to(&self.address()))]
+    }
+    /// The source at this address, which leads to the server's; several are separated by commas.
     fn kind(&self, address: &str) -> SourceKind;
     /// The token of n in the rows a and b.
     fn numbers(&self) -> [&'static str; 2];
@@ -98,8 +102,9 @@ async fn answers_again(set: &SourceSet, row: &str) {
 }
 
 pub(crate) async fn holds(place: &mut impl Place) {
-    let link = Link::to(&place.address());
-    let set = Arc::new(set(&[settings("it", place.kind(&link.address()))]));
+    let links = place.links();
+    let addresses: Vec<String> = links.iter().map(|link| link.address()).collect();
+    let set = Arc::new(set(&[settings("it", place.kind(&addresses.join(",")))]));
     let [a, b] = place.numbers();
     let [row_a, row_b] = [
         format!(r#"{{"x0":{a},"x1":"text"}}"#),
@@ -141,14 +146,14 @@ pub(crate) async fn holds(place: &mut impl Place) {
         assert_eq!(call.await.unwrap(), Ok(row_a.clone()), "many callers");
     }
 
-    link.delay(3 * LIMIT);
+    links.iter().for_each(|link| link.delay(3 * LIMIT));
     fails(&set, "no answer within 700 ms").await;
-    link.delay(Duration::ZERO);
+    links.iter().for_each(|link| link.delay(Duration::ZERO));
     answers_again(&set, &row_a).await;
 
-    link.cut();
+    links.iter().for_each(|link| link.cut());
     fails(&set, "no answer within 700 ms").await;
-    link.mend();
+    links.iter().for_each(|link| link.mend());
     answers_again(&set, &row_a).await;
 
     place.stop();

@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use fate_features::{
     ColumnMapping, FeatureSource as _, REDIS_SCHEMES, RedisForm, ServerUrl, SourceKind,
 };
-use fate_testkit::Redis;
+use fate_testkit::{Link, Redis, RedisCluster};
 
 use crate::contract::{self, Place, ids, set, settings, text};
 
@@ -21,45 +23,87 @@ impl RedisPlace {
     }
 
     fn fill(&self) {
-        let does = |command: &[&str]| {
-            let answer = self.server.ask(command).unwrap();
-            assert!(!answer.starts_with('-'), "{command:?}: {answer}");
+        fill(self.form, |command| self.server.ask(command));
+    }
+}
+
+struct ClusterPlace {
+    cluster: RedisCluster,
+    links: Vec<Arc<Link>>,
+    form: RedisForm,
+}
+
+impl ClusterPlace {
+    fn start(form: RedisForm) -> Option<Self> {
+        let (cluster, links) = RedisCluster::start_behind_links("pa:ss")?;
+        let place = Self {
+            cluster,
+            links: links.into_iter().map(Arc::new).collect(),
+            form,
         };
-        match self.form {
-            RedisForm::Hash => {
-                does(&["HSET", "k:a", "n", "1.5", "t", "text", "o", "other"]);
-                does(&["HSET", "k:b", "n", "-2", "t", ""]);
-                does(&["SET", "k:type", "text"]);
-                let script = "return redis.call('HSET', 'k:bytes', 'n', '\\255')";
-                does(&["EVAL", script, "0"]);
-                let script = "return redis.call('HSET', 'k:huge', 't', string.rep('x', 2000000))";
-                does(&["EVAL", script, "0"]);
-            }
-            RedisForm::Json => {
-                does(&["SET", "k:a", r#"{"n":1.5,"t":"text","o":{"nested":[]}}"#]);
-                does(&["SET", "k:b", r#" {"n" : -2, "t":null} "#]);
-                does(&["HSET", "k:type", "n", "1"]);
-                does(&["SET", "k:list", "[1]"]);
-                does(&["SET", "k:nan", r#"{"n":NaN}"#]);
-                does(&[
-                    "EVAL",
-                    "return redis.call('SET', 'k:bytes', '{\"n\":\"\\255\"}')",
-                    "0",
-                ]);
-                does(&[
-                    "EVAL",
-                    "return redis.call('SET', 'k:huge', string.rep(' ', 2000000))",
-                    "0",
-                ]);
-            }
+        place.fill();
+        Some(place)
+    }
+
+    fn fill(&self) {
+        fill(self.form, |command| self.cluster.ask(command));
+    }
+}
+
+fn fill(form: RedisForm, ask: impl Fn(&[&str]) -> Option<String>) {
+    let does = |command: &[&str]| {
+        let answer = ask(command).unwrap();
+        assert!(!answer.starts_with('-'), "{command:?}: {answer}");
+    };
+    // Bytes that are no text, and a text that would be long on the way.
+    let sets = |key: &str, script: &str| does(&["EVAL", script, "1", key]);
+    match form {
+        RedisForm::Hash => {
+            does(&["HSET", "k:a", "n", "1.5", "t", "text", "o", "other"]);
+            does(&["HSET", "k:b", "n", "-2", "t", ""]);
+            does(&["SET", "k:type", "text"]);
+            sets("k:bytes", "return redis.call('HSET', KEYS[1], 'n', '\\255')");
+            let huge = "return redis.call('HSET', KEYS[1], 't', string.rep('x', 2000000))";
+            sets("k:huge", huge);
+        }
+        RedisForm::Json => {
+            does(&["SET", "k:a", r#"{"n":1.5,"t":"text","o":{"nested":[]}}"#]);
+            does(&["SET", "k:b", r#" {"n" : -2, "t":null} "#]);
+            does(&["HSET", "k:type", "n", "1"]);
+            does(&["SET", "k:list", "[1]"]);
+            does(&["SET", "k:nan", r#"{"n":NaN}"#]);
+            let bytes = "return redis.call('SET', KEYS[1], '{\"n\":\"\\255\"}')";
+            sets("k:bytes", bytes);
+            let huge = "return redis.call('SET', KEYS[1], string.rep(' ', 2000000))";
+            sets("k:huge", huge);
         }
     }
+}
+
+fn numbers(form: RedisForm) -> [&'static str; 2] {
+    match form {
+        RedisForm::Hash => ["\"1.5\"", "\"-2\""],
+        RedisForm::Json => ["1.5", "-2"],
+    }
+}
+
+fn poisoned(form: RedisForm) -> Vec<(&'static str, &'static str)> {
+    let mut ids = vec![
+        ("type", "another type"),
+        ("bytes", "not UTF-8"),
+        ("huge", "larger than"),
+    ];
+    if form == RedisForm::Json {
+        ids.extend([("list", "not a JSON object"), ("nan", "not a JSON object")]);
+    }
+    ids
 }
 
 fn at(address: &str, form: RedisForm) -> SourceKind {
     let url = format!("redis://:pa%3Ass@{address}/0");
     SourceKind::Redis {
         server: ServerUrl::parse(&url, REDIS_SCHEMES).unwrap(),
+        is_cluster: false,
         form,
         tls_ca: None,
     }
@@ -75,22 +119,11 @@ impl Place for RedisPlace {
     }
 
     fn numbers(&self) -> [&'static str; 2] {
-        match self.form {
-            RedisForm::Hash => ["\"1.5\"", "\"-2\""],
-            RedisForm::Json => ["1.5", "-2"],
-        }
+        numbers(self.form)
     }
 
     fn poisoned(&self) -> Vec<(&'static str, &'static str)> {
-        let mut ids = vec![
-            ("type", "another type"),
-            ("bytes", "not UTF-8"),
-            ("huge", "larger than"),
-        ];
-        if self.form == RedisForm::Json {
-            ids.extend([("list", "not a JSON object"), ("nan", "not a JSON object")]);
-        }
-        ids
+        poisoned(self.form)
     }
 
     fn stop(&mut self) {
@@ -101,6 +134,89 @@ impl Place for RedisPlace {
         self.server.restart();
         self.fill();
     }
+}
+
+/// Three servers, each behind a link whose address it names: whoever asks one is sent to the links of the others.
+impl Place for ClusterPlace {
+    fn address(&self) -> String {
+        let addresses: Vec<String> = self.links.iter().map(|link| link.address()).collect();
+        addresses.join(",")
+    }
+
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.links.clone()
+    }
+
+    fn kind(&self, address: &str) -> SourceKind {
+        at(address, self.form)
+    }
+
+    fn numbers(&self) -> [&'static str; 2] {
+        numbers(self.form)
+    }
+
+    fn poisoned(&self) -> Vec<(&'static str, &'static str)> {
+        poisoned(self.form)
+    }
+
+    fn stop(&mut self) {
+        self.cluster.kill();
+    }
+
+    fn start_again(&mut self) {
+        self.cluster.restart();
+        self.fill();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hashes_in_a_cluster_hold_the_contract() {
+    let Some(mut place) = ClusterPlace::start(RedisForm::Hash) else {
+        return;
+    };
+    contract::holds(&mut place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_in_a_cluster_holds_the_contract() {
+    let Some(mut place) = ClusterPlace::start(RedisForm::Json) else {
+        return;
+    };
+    contract::holds(&mut place).await;
+}
+
+/// One address of a cluster is enough, and each of its servers has a part of the rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_found_through_one_of_its_servers() {
+    let Some(place) = ClusterPlace::start(RedisForm::Hash) else {
+        return;
+    };
+    for number in 0..100 {
+        let key = format!("k:{number}");
+        let answer = place.cluster.ask(&["HSET", &key, "n", &number.to_string()]);
+        assert_eq!(answer.as_deref(), Some(":1"));
+    }
+    for server in &place.cluster.servers {
+        let keys = server.ask(&["DBSIZE"]).unwrap();
+        assert!(keys[1..].parse::<usize>().unwrap() >= 10, "{keys}");
+    }
+    let SourceKind::Redis { server, form, .. } = place.kind(&place.links[1].address()) else {
+        unreachable!()
+    };
+    let kind = SourceKind::Redis {
+        server,
+        is_cluster: true,
+        form,
+        tls_ca: None,
+    };
+    let set = set(&[settings("it", kind)]);
+    let ids: Vec<String> = (0..100).map(|number| ids(&number.to_string())).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let rows = set.fetch_batch(&ids).await.unwrap();
+    for (number, row) in rows.into_iter().enumerate() {
+        assert_eq!(text(row), Ok(format!(r#"{{"x0":"{number}"}}"#)));
+    }
+    assert!(set.probe().await[0].1.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,6 +250,7 @@ async fn whole_hashes_are_taken_and_wrong_passwords_told() {
     let url = format!("redis://:wrong-secret@{}", place.address());
     whole.kind = SourceKind::Redis {
         server: ServerUrl::parse(&url, REDIS_SCHEMES).unwrap(),
+        is_cluster: false,
         form: RedisForm::Hash,
         tls_ca: None,
     };

@@ -44,6 +44,7 @@ pub const SETTINGS: &[Key] = &[
     honoured("cache.max.bytes", Kind::Number { min: 65536, max: 1 << 40 }, Is("67108864"), "bytes of them together"),
     honoured("breaker.failures", COUNT, Is("5"), "failures in a row after which the source is left alone"),
     honoured("breaker.pause", MILLIS, Is("1000"), "ms it is left alone before it is tried again"),
+    honoured("cluster", Kind::Flag, Is("false"), "redis: whether the server belongs to a cluster; several host:port,… in the address mean so, too"),
     honoured("format", Kind::Choice(&["hash", "json"]), Is("hash"), "redis: what lies under a key"),
     honoured("file", Kind::Text, Unset, "csv, parquet: the file; looked at once a second"),
     honoured("id.column", Kind::Text, Is("id"), "postgresql, mysql, csv, parquet: the column of the keys, whose values are unique"),
@@ -63,6 +64,7 @@ const OF_TYPES: &[(&str, &[&str])] = &[
     ("cache.max.bytes", ON_SERVERS),
     ("breaker.failures", ON_SERVERS),
     ("breaker.pause", ON_SERVERS),
+    ("cluster", &["redis"]),
     ("format", &["redis"]),
     ("tls.ca", &["redis"]),
     ("file", IN_FILES),
@@ -225,6 +227,7 @@ fn kind(values: &Values) -> Result<SourceKind, (&'static str, String)> {
         Some("parquet") => snapshot(values, SnapshotForm::Parquet),
         Some("redis") => Ok(SourceKind::Redis {
             server: server(values, REDIS_SCHEMES)?,
+            is_cluster: values.flag("cluster"),
             form: match values.text("format").as_deref() {
                 Some("json") => RedisForm::Json,
                 _ => RedisForm::Hash,
@@ -268,7 +271,12 @@ fn snapshot(values: &Values, form: SnapshotForm) -> Result<SourceKind, (&'static
 fn server(values: &Values, schemes: &[&str]) -> Result<ServerUrl, (&'static str, String)> {
     let url = values.secret("url");
     let url = url.ok_or_else(|| ("url", "is not set".to_owned()))?;
-    ServerUrl::parse(&url, schemes).map_err(|cause| ("url", cause))
+    let server = ServerUrl::parse(&url, schemes).map_err(|cause| ("url", cause))?;
+    if schemes != REDIS_SCHEMES && !server.others.is_empty() {
+        let message = "several servers are only for redis".to_owned();
+        return Err(("url", message));
+    }
+    Ok(server)
 }
 
 /// The keys of a source with their values, the address without its password.
@@ -444,6 +452,10 @@ mod tests {
             (
                 ("feature.source.profile.columns", "a,b=a"),
                 "feature.source.profile.columns",
+            ),
+            (
+                ("feature.source.profile.cluster", "perhaps"),
+                "feature.source.profile.cluster",
             ),
             (
                 ("feature.source.profile.url", "redis://u:hunter2"),

@@ -1,30 +1,27 @@
-//! `redis`: a hash or a JSON object for each key, a batch in one pipeline.
+//! `redis`: a hash or a JSON object for each key, a batch in one pipeline; from one server, or from a cluster.
+
+mod link;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, Pipeline,
-    RedisConnectionInfo, RedisError, TlsCertificates, Value,
-};
+use redis::{Cmd, RedisResult, Value};
 
 use super::columns::{self, Answer, ColumnMapping, MAX_ROW_BYTES, RowBuilder};
 use super::connections::{AskError, Dial};
 use super::server_url::ServerUrl;
 use super::settings::RedisForm;
+use link::{Dialer, Link};
 
-const DEFAULT_PORT: u16 = 6379;
 /// The code of the error that a key of another type gives.
 const WRONG_TYPE: &str = "WRONGTYPE";
 
 pub(crate) struct Redis {
-    client: Client,
+    dialer: Dialer,
     shown: String,
     form: RedisForm,
     columns: ColumnMapping,
-    timeout: Duration,
 }
 
 impl std::fmt::Debug for Redis {
@@ -37,44 +34,52 @@ impl Redis {
     /// Opens no connection.
     pub(crate) fn new(
         server: &ServerUrl,
+        is_cluster: bool,
         tls_ca: Option<&Path>,
         form: RedisForm,
         columns: &ColumnMapping,
         timeout: Duration,
     ) -> Result<Self, String> {
         Ok(Self {
-            client: client(server, tls_ca)?,
+            dialer: Dialer::new(server, is_cluster, tls_ca, timeout)?,
             shown: server.to_string(),
             form,
             columns: columns.clone(),
-            timeout,
         })
     }
 
     /// The commands for one key.
-    fn ask_for(&self, key: &str, question: &mut Pipeline) {
+    fn ask_for(&self, key: &str, commands: &mut Vec<Cmd>) {
+        let about = |name| {
+            let mut command = redis::cmd(name);
+            command.arg(key);
+            command
+        };
         match (self.form, self.columns.columns()) {
             // One byte more than is taken tells a row that is too large, without fetching all of it.
-            (RedisForm::Json, _) => question.cmd("GETRANGE").arg(key).arg(0).arg(MAX_ROW_BYTES),
-            (RedisForm::Hash, None) => question.cmd("HGETALL").arg(key),
+            (RedisForm::Json, _) => {
+                let mut part = about("GETRANGE");
+                part.arg(0).arg(MAX_ROW_BYTES);
+                commands.push(part);
+            }
+            (RedisForm::Hash, None) => commands.push(about("HGETALL")),
             // Whether there is a row at all, the fields alone do not tell.
             (RedisForm::Hash, Some(fields)) => {
-                let question = question.cmd("EXISTS").arg(key).cmd("HMGET").arg(key);
-                question.arg(fields.collect::<Vec<_>>())
+                let mut some = about("HMGET");
+                some.arg(fields.collect::<Vec<_>>());
+                commands.extend([about("EXISTS"), some]);
             }
-        };
+        }
     }
 
     /// What the answers to [`Self::ask_for`] say.
-    fn answer(&self, values: &mut impl Iterator<Item = Value>) -> Result<Answer, AskError> {
+    fn answer(&self, values: &mut impl Iterator<Item = RedisResult<Value>>) -> Result<Answer, AskError> {
         let mut next = || match values.next() {
-            Some(Value::ServerError(error)) if error.code() == WRONG_TYPE => {
+            Some(Err(error)) if error.code() == Some(WRONG_TYPE) => {
                 Ok(Err("the key holds a value of another type"))
             }
-            Some(Value::ServerError(error)) => {
-                Err(AskError::Refused(RedisError::from(error).to_string()))
-            }
-            Some(value) => Ok(Ok(value)),
+            Some(Err(error)) => Err(AskError::Refused(error.to_string())),
+            Some(Ok(value)) => Ok(Ok(value)),
             None => Err(AskError::Broken("answers are missing".to_owned())),
         };
         let poisoned = |cause: &str| Ok(Answer::Poisoned(cause.into()));
@@ -151,75 +156,22 @@ impl Redis {
 }
 
 impl Dial for Redis {
-    type Connection = MultiplexedConnection;
+    type Connection = Link;
 
-    async fn dial(&self) -> Result<MultiplexedConnection, String> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
-        let opened = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
-        opened
-            .await
-            .map_err(|error| format!("{}: {error}", self.shown))
+    async fn dial(&self) -> Result<Link, String> {
+        let opened = self.dialer.dial().await;
+        opened.map_err(|error| format!("{}: {error}", self.shown))
     }
 
-    async fn ask(
-        &self,
-        connection: &mut MultiplexedConnection,
-        keys: &[Arc<str>],
-    ) -> Result<Vec<Answer>, AskError> {
-        let mut question = redis::pipe();
+    async fn ask(&self, link: &mut Link, keys: &[Arc<str>]) -> Result<Vec<Answer>, AskError> {
+        let mut commands = Vec::with_capacity(2 * keys.len());
         for key in keys {
-            self.ask_for(key, &mut question);
+            self.ask_for(key, &mut commands);
         }
-        // The keys' own errors are answers, too.
-        question.ignore_errors();
-        let values: Result<Vec<Value>, RedisError> = question.query_async(connection).await;
+        let values = link.ask(commands).await;
         let values =
             values.map_err(|error| AskError::Broken(format!("{}: {error}", self.shown)))?;
         let mut values = values.into_iter();
         keys.iter().map(|_| self.answer(&mut values)).collect()
     }
-}
-
-fn client(server: &ServerUrl, tls_ca: Option<&Path>) -> Result<Client, String> {
-    let (host, port) = (server.host.clone(), server.port.unwrap_or(DEFAULT_PORT));
-    let is_secured = server.scheme == "rediss";
-    let address = if is_secured {
-        ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure: false,
-            tls_params: None,
-        }
-    } else {
-        ConnectionAddr::Tcp(host, port)
-    };
-    let mut session = RedisConnectionInfo::default().set_skip_set_lib_name();
-    if let Some(user) = &server.user {
-        session = session.set_username(user);
-    }
-    if let Some(password) = &server.password {
-        session = session.set_password(password);
-    }
-    if let Some(database) = &server.database {
-        let number = database.parse::<u16>();
-        let number = number.map_err(|_| "the name behind the host is no number of a database")?;
-        session = session.set_db(number.into());
-    }
-    let wrong = |error: RedisError| error.to_string();
-    let info = address.into_connection_info().map_err(wrong)?;
-    let info = info.set_redis_settings(session);
-    if !is_secured {
-        return Client::open(info).map_err(wrong);
-    }
-    let root_cert = tls_ca.map(std::fs::read).transpose();
-    let root_cert = root_cert.map_err(|cause| format!("the authority cannot be read: {cause}"))?;
-    let certificates = TlsCertificates {
-        client_tls: None,
-        root_cert,
-    };
-    Client::build_with_tls(info, certificates).map_err(wrong)
 }
