@@ -90,13 +90,20 @@ fn levels_change_what_is_written_and_libraries_stay_silent_unless_named() {
     let (code, log) = server.finish();
     assert_eq!(code, Some(0), "{log}");
 
-    assert_eq!(log.matches("an HTTP connection ended early").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("an HTTP connection ended early").count(),
+        1,
+        "{log}"
+    );
     let (before, after) = log.split_once("of=\"h2\"").unwrap();
     for library in [" h2::", " hyper::", " tonic::", " tower::"] {
         assert!(!before.contains(library), "{library} in {before}");
     }
     assert!(after.contains(" h2::"), "{after}");
-    assert!(before.contains(reason.strip_prefix("failed: ").unwrap()), "{before}");
+    assert!(
+        before.contains(reason.strip_prefix("failed: ").unwrap()),
+        "{before}"
+    );
     for (case, is_there) in [
         ("at-info|104|", true),
         ("at-debug|104|", true),
@@ -139,7 +146,10 @@ impl Unread {
             answer.starts_with("HTTP/1.1 200").then_some(())
         });
         // More than the pipe, what is on its way and what may wait take together.
-        let body = format!(r#"{{"serviceId":"nobody","filler":"{}"}}"#, "y".repeat(60_000));
+        let body = format!(
+            r#"{{"serviceId":"nobody","filler":"{}"}}"#,
+            "y".repeat(60_000)
+        );
         for _ in 0..250 {
             let answer = exchange(&server.http, "POST /v1/inference", body.as_bytes()).unwrap();
             assert!(answer.contains(r#"{"retcode":104,"#), "{answer}");
@@ -180,12 +190,22 @@ fn a_log_that_nobody_reads_stops_no_call_and_tells_what_is_missing() {
     assert!(dropped > Some(0.0), "{dropped:?}");
 
     let mut lines = BufReader::new(server.child.stderr.take().unwrap()).lines();
-    let missing = lines.find(|line| line.as_ref().unwrap().contains("lines of the log are missing"));
+    let missing = lines.find(|line| {
+        line.as_ref()
+            .unwrap()
+            .contains("lines of the log are missing")
+    });
     let missing = missing.unwrap().unwrap();
-    assert!(missing.contains(&format!("lines={}", dropped.unwrap())), "{missing}");
+    assert!(
+        missing.contains(&format!("lines={}", dropped.unwrap())),
+        "{missing}"
+    );
     server.terminate();
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
-    assert!(rest.iter().any(|line| line.contains("serving-server stopped")));
+    assert!(
+        rest.iter()
+            .any(|line| line.contains("serving-server stopped"))
+    );
     assert_eq!(server.end(), Some(0));
 }
 

@@ -13,8 +13,8 @@
 //! * no call waits for whoever reads the log;
 //! * no secret and no payload reaches a log unless the operator asks for payloads.
 
-pub mod admin_token;
 pub mod adaptive;
+pub mod admin_token;
 pub mod admission;
 pub mod callers;
 pub mod channel;

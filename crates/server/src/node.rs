@@ -380,7 +380,11 @@ impl Node {
         };
         gate.set_limit(limit);
         if limit < cap && before >= cap {
-            tracing::warn!(limit, ?late, "overloaded: threads are late, fewer calls are let in");
+            tracing::warn!(
+                limit,
+                ?late,
+                "overloaded: threads are late, fewer calls are let in"
+            );
         } else if limit == cap && before < cap {
             tracing::info!(limit, "all calls are let in again");
         }

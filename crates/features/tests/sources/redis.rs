@@ -62,7 +62,10 @@ fn fill(form: RedisForm, ask: impl Fn(&[&str]) -> Option<String>) {
             does(&["HSET", "k:a", "n", "1.5", "t", "text", "o", "other"]);
             does(&["HSET", "k:b", "n", "-2", "t", ""]);
             does(&["SET", "k:type", "text"]);
-            sets("k:bytes", "return redis.call('HSET', KEYS[1], 'n', '\\255')");
+            sets(
+                "k:bytes",
+                "return redis.call('HSET', KEYS[1], 'n', '\\255')",
+            );
             let huge = "return redis.call('HSET', KEYS[1], 't', string.rep('x', 2000000))";
             sets("k:huge", huge);
         }

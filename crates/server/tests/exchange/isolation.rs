@@ -64,7 +64,10 @@ async fn load_other(guest: &Node) {
     let mut request = publish_request("guest");
     request.model = [
         ("guest".to_owned(), info("9999", GUEST)),
-        ("host".to_owned(), info("10001", &HOST.replacen("10000", "10001", 1))),
+        (
+            "host".to_owned(),
+            info("10001", &HOST.replacen("10000", "10001", 1)),
+        ),
     ]
     .into();
     let host = Party {
@@ -124,8 +127,14 @@ async fn a_model_whose_host_hangs_leaves_places_to_the_others() {
     assert_eq!(status, 200);
     assert!(answer.starts_with(r#"{"retcode":124,"#), "{answer}");
     let shed = [("reason", "model")];
-    assert_eq!(figure(&guest, "fate_serving_shed_total", &shed).await, Some(9.0));
-    assert_eq!(figure(&guest, "fate_serving_inflight", &[("gate", "inference")]).await, Some(2.0));
+    assert_eq!(
+        figure(&guest, "fate_serving_shed_total", &shed).await,
+        Some(9.0)
+    );
+    assert_eq!(
+        figure(&guest, "fate_serving_inflight", &[("gate", "inference")]).await,
+        Some(2.0)
+    );
 }
 
 fn hosts(hanging: SocketAddr, quick: SocketAddr) -> String {

@@ -73,7 +73,10 @@ impl Redis {
     }
 
     /// What the answers to [`Self::ask_for`] say.
-    fn answer(&self, values: &mut impl Iterator<Item = RedisResult<Value>>) -> Result<Answer, AskError> {
+    fn answer(
+        &self,
+        values: &mut impl Iterator<Item = RedisResult<Value>>,
+    ) -> Result<Answer, AskError> {
         let mut next = || match values.next() {
             Some(Err(error)) if error.code() == Some(WRONG_TYPE) => {
                 Ok(Err("the key holds a value of another type"))
