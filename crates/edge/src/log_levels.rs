@@ -157,11 +157,15 @@ impl Levels {
 /// The filters that a text means. A level alone that is milder than `info` is for what is ours: a library that tells of
 /// every frame would drown it.
 pub fn own(filters: &str) -> String {
-    let level = filters.trim().to_ascii_lowercase();
-    match level.as_str() {
-        "debug" | "trace" => format!("info,fate={level},flow={level}"),
-        _ => filters.to_owned(),
-    }
+    let of_ours = |filter: &str| {
+        let level = filter.trim().to_ascii_lowercase();
+        match level.as_str() {
+            "debug" | "trace" => format!("info,fate={level},flow={level}"),
+            _ => filter.to_owned(),
+        }
+    };
+    let filters: Vec<String> = filters.split(',').map(of_ours).collect();
+    filters.join(",")
 }
 
 /// log4j2's level names, in any case.
@@ -209,6 +213,18 @@ mod tests {
             assert!(tracing::enabled!(target: "third", tracing::Level::DEBUG));
             assert!(!tracing::enabled!(target: "fourth", tracing::Level::INFO));
         });
+    }
+
+    #[test]
+    fn a_level_alone_is_for_what_is_ours() {
+        for (given, meant) in [
+            ("debug,h2=debug", "info,fate=debug,flow=debug,h2=debug"),
+            ("TRACE", "info,fate=trace,flow=trace"),
+            ("fate_model=debug,warn", "fate_model=debug,warn"),
+            ("info", "info"),
+        ] {
+            assert_eq!(own(given), meant);
+        }
     }
 
     #[test]

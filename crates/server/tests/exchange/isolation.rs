@@ -113,7 +113,12 @@ async fn a_model_whose_host_hangs_leaves_places_to_the_others() {
         let expected = "request was block by over load, model resource: M_";
         assert!(text.starts_with(expected), "{text}");
     }
-    assert_eq!(hanging.asked.lock().len(), 2);
+    // Those two are on their way.
+    let limit = Instant::now() + Duration::from_secs(20);
+    while hanging.asked.lock().len() < 2 {
+        assert!(Instant::now() < limit, "the host is not asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     for _ in 0..3 {
         let answer = guest.infer(&question("other")).await;
         assert_eq!(answer["retcode"], 0, "{answer}");
@@ -126,6 +131,7 @@ async fn a_model_whose_host_hangs_leaves_places_to_the_others() {
     .await;
     assert_eq!(status, 200);
     assert!(answer.starts_with(r#"{"retcode":124,"#), "{answer}");
+    assert_eq!(hanging.asked.lock().len(), 2);
     let shed = [("reason", "model")];
     assert_eq!(
         figure(&guest, "fate_serving_shed_total", &shed).await,

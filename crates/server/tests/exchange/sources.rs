@@ -70,7 +70,9 @@ async fn scores_are_those_of_a_file_and_failures_have_their_codes() {
     assert_eq!(by_sources["batchDataList"][2]["retcode"], 2113);
 
     let (_, page) = http(sources.host.http(), "GET /metrics", b"").await;
-    promtool(&page);
+    if let Some(said) = promtool(&page) {
+        assert_eq!(said, "");
+    }
     let scrape = Scrape::read(&page);
     let user = [("source", "user")];
     let seconds = "fate_serving_feature_fetch_duration_seconds_count";
