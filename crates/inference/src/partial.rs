@@ -1,5 +1,7 @@
 //! What a party contributes to a score.
 
+use crate::component::forest::{Bits, Walk};
+
 /// A host's contribution, as one of the shapes that models exchange.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Partial(pub(crate) Share);
@@ -21,7 +23,7 @@ pub(crate) enum Share {
     /// One partial sum per class or cluster.
     Sums(Vec<f64>),
     /// One decision per tree node of a host, set for left, in the host's numbering.
-    Bits(Box<[u8]>),
+    Bits(Bits),
     /// On the guest: the decisions of one host as Java's form has them, by the guest's numbering of all nodes.
     Route(Vec<Turn>),
     /// A factorization machine's parts, one per class.
@@ -64,5 +66,5 @@ pub(crate) enum Local {
         parts: Vec<Factored>,
         hit_rates: crate::merge::HitRates,
     },
-    Forest(crate::component::forest::Walk),
+    Forest(Walk),
 }

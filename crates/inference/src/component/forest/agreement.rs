@@ -1,16 +1,21 @@
-//! The quick way against the plain one, on random trees and rows: values at thresholds, next to them, missing, infinite,
-//! no number, and hosts that leave nodes out. `cargo test … agreement -- --ignored` takes ten million pairs of them.
+//! The quick ways against the plain one, on random trees and rows: values at thresholds, next to them, missing, infinite,
+//! no number, and hosts that leave nodes out. Every level of instructions that the processor has is forced in turn.
+//! `cargo test … agreement -- --ignored` takes ten million pairs of them.
 
+#![allow(clippy::print_stdout, reason = "figures for RESULTS.md")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
 use fate_domain::fault::Fault;
 
 use super::{
     Features, Node, Trees, ValueRule,
+    bits::Bits,
     compact::HostNumberings,
-    guest::{ForestGuest, Quick, Walk},
+    guest::{ForestGuest, Walk},
     host::ForestHost,
+    quick::Quick,
     score::{Leaves, Scoring},
+    simd::Level,
 };
 use crate::{
     Cell, Partial, Row,
@@ -86,7 +91,9 @@ impl Model {
             hosts,
             thresholds: vec![vec![0.0]; features],
         };
-        for _ in 0..1 + dice.below(20) {
+        // Now and then more than a block of words.
+        let trees = if dice.chance(4) { 60 } else { 1 };
+        for _ in 0..trees + dice.below(20) {
             model.grow(dice);
         }
         model
@@ -139,12 +146,13 @@ impl Model {
         }
     }
 
-    fn guest(&self, is_quick: bool) -> ForestGuest {
+    /// The plain way without a level.
+    fn guest(&self, level: Option<Level>) -> ForestGuest {
         let trees = self.copy();
         let numberings = HostNumberings::of_nodes(&trees, self.hosts);
         let owned_by_host = vec![None; trees.len()];
-        let quick = Quick::new(&trees, &numberings, &owned_by_host);
-        assert!(quick.is_some(), "these trees all fit");
+        let quick =
+            level.and_then(|level| Quick::at_level(&trees, &numberings, &owned_by_host, level));
         ForestGuest {
             component: "forest".into(),
             leaves: Leaves::none(),
@@ -152,16 +160,30 @@ impl Model {
             owned_by_host,
             hosts: self.hosts,
             numberings,
-            quick: quick.filter(|_| is_quick),
+            quick,
             trees,
         }
     }
 
-    fn host(&self, is_quick: bool) -> ForestHost {
-        let mut host = ForestHost::new(self.copy(), false);
+    fn host(&self, level: Option<Level>) -> ForestHost {
+        let mut host = ForestHost::new(self.copy(), false, level.unwrap_or(Level::PLAIN));
         assert!(host.quick.is_some());
-        host.quick = host.quick.filter(|_| is_quick);
+        host.quick = host.quick.filter(|_| level.is_some());
         host
+    }
+
+    /// Whether all trees have at most six decisions on every way.
+    fn is_shallow(&self) -> bool {
+        let trees = &self.trees;
+        let mut depths = vec![0; trees.nodes.len()];
+        for (position, node) in trees.nodes.iter().enumerate() {
+            if let Node::Own { left, right, .. } | Node::Foreign { left, right, .. } = node {
+                for child in [left, right] {
+                    depths[*child as usize] = depths[position] + 1;
+                }
+            }
+        }
+        depths.into_iter().all(|depth| depth <= 6)
     }
 
     fn row(&self, dice: &mut Dice) -> Row<'static> {
@@ -195,7 +217,8 @@ impl Model {
             .map(|host| {
                 if dice.chance(50) {
                     let bytes = numberings.of_host(host).unwrap().form().row_bytes;
-                    return Partial(Share::Bits((0..bytes).map(|_| dice.roll() as u8).collect()));
+                    let bytes: Vec<u8> = (0..bytes).map(|_| dice.roll() as u8).collect();
+                    return Partial(Share::Bits(Bits::read(&bytes)));
                 }
                 let mut route = vec![Turn::Unknown; self.trees.nodes.len()];
                 for position in &numberings.positions()[host] {
@@ -222,48 +245,73 @@ fn reached(
         panic!("no forest")
     };
     let partials: Vec<&Partial> = partials.iter().collect();
-    let is_ranked = matches!(walk, Walk::Ranked(_));
-    (is_ranked, guest.reached(&walk, &partials))
+    let is_quick = !matches!(walk, Walk::Begun { .. });
+    (is_quick, guest.reached(&walk, &partials))
 }
 
-fn agree(models: usize, rows: usize) {
+/// What was really done.
+#[derive(Debug, Default)]
+struct Tally {
+    quick: usize,
+    refused: usize,
+    /// Models that took words.
+    in_words: usize,
+}
+
+fn agree(level: Level, models: usize, rows: usize) {
     let mut dice = Dice(6);
-    let (mut ranked, mut refused) = (0, 0);
+    let mut tally = Tally::default();
     for _ in 0..models {
         let model = Model::random(&mut dice);
-        let (quick, plain) = (model.guest(true), model.guest(false));
-        let (quick_host, plain_host) = (model.host(true), model.host(false));
+        let (quick, plain) = (model.guest(Some(level)), model.guest(None));
+        let (quick_host, plain_host) = (model.host(Some(level)), model.host(None));
+        let is_in_words = matches!(quick.quick, Some(Quick::Words(_)));
+        assert_eq!(
+            quick.quick.is_some(),
+            !level.places_bits() || model.is_shallow()
+        );
+        assert_eq!(is_in_words, level.places_bits() && model.is_shallow());
+        tally.in_words += usize::from(is_in_words);
         for _ in 0..rows {
             let row = model.row(&mut dice);
             let partials = model.partials(&mut dice, &quick.numberings);
-            let (is_ranked, leaves) = reached(&quick, &row, &partials);
+            let (is_quick, leaves) = reached(&quick, &row, &partials);
             assert_eq!(
                 leaves,
                 reached(&plain, &row, &partials).1,
-                "{model:?} {row:?}",
+                "{level:?} {model:?} {row:?}",
                 model = model.trees
             );
             assert_eq!(quick_host.decisions(&row), plain_host.decisions(&row));
-            ranked += usize::from(is_ranked);
-            refused += usize::from(leaves.is_err());
+            tally.quick += usize::from(is_quick);
+            tally.refused += usize::from(leaves.is_err());
         }
     }
     // Both ways, and their faults, were really taken.
     let pairs = models * rows;
-    assert!(ranked > pairs / 2 && ranked < pairs, "{ranked} of {pairs}");
+    let is_fair = tally.quick > pairs / 3
+        && tally.quick < pairs
+        && tally.refused > pairs / 1000
+        && tally.refused < pairs / 4
+        && (tally.in_words > models / 3) == level.places_bits();
     assert!(
-        refused > pairs / 1000 && refused < pairs / 4,
-        "{refused} of {pairs}"
+        is_fair,
+        "{level:?}: {tally:?} of {models} models, {pairs} pairs"
     );
+    println!("{level:?}: {tally:?} of {models} models, {pairs} pairs");
 }
 
 #[test]
-fn the_quick_way_decides_as_the_plain_one() {
-    agree(300, 200);
+fn the_quick_ways_decide_as_the_plain_one() {
+    for level in Level::of_this_processor() {
+        agree(level, 300, 200);
+    }
 }
 
 #[test]
-#[ignore = "takes a minute"]
-fn the_quick_way_decides_as_the_plain_one_ten_million_times() {
-    agree(25_000, 400);
+#[ignore = "takes a minute for every level"]
+fn the_quick_ways_decide_as_the_plain_one_ten_million_times() {
+    for level in Level::of_this_processor() {
+        agree(level, 25_000, 400);
+    }
 }

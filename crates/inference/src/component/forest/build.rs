@@ -11,10 +11,12 @@ use super::{
     FLOAT_ZERO, Features, Node, Owner, Trees, ValueRule,
     compact::HostNumberings,
     float_zero,
-    guest::{ForestGuest, Quick},
+    guest::ForestGuest,
     host::ForestHost,
     owner,
+    quick::Quick,
     score::{Leaves, Scoring},
+    simd::Level,
 };
 use crate::{
     Refusal,
@@ -96,7 +98,7 @@ pub(crate) fn build_host(source: &Source<'_>, context: &mut Context<'_>) -> Resu
         model.strategy_name(),
         trees.len()
     );
-    Ok(Part::host(ForestHost::new(trees, mix), kind))
+    Ok(Part::host(ForestHost::new(trees, mix, Level::best()), kind))
 }
 
 /// How the nodes of a tree that one party has whole decide: the split stands in the node itself.

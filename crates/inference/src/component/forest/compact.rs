@@ -6,7 +6,7 @@
 
 use fate_domain::{fault::Fault, return_code::ReturnCode};
 
-use super::{Node, Trees};
+use super::{Node, Trees, bits::Bits};
 use crate::{CompactForm, partial::Share};
 
 /// A host's nodes or trees in the order in which its compact parts have them.
@@ -69,6 +69,17 @@ impl Numbering {
         self.form
     }
 
+    /// Appends the compact form of a host's part.
+    pub(super) fn write(&self, share: &Share, out: &mut Vec<u8>) {
+        match share {
+            Share::Bits(bits) => bits.write(self.form.row_bytes, out),
+            Share::Leaves(leaves) => leaves
+                .iter()
+                .for_each(|(_, leaf)| out.extend_from_slice(&leaf.to_le_bytes())),
+            _ => {}
+        }
+    }
+
     /// A host's part; code 108 for what no host of this numbering writes.
     pub(super) fn read(&self, party_id: &str, bytes: &[u8]) -> Result<Share, Fault> {
         let refuse = |what: &str| {
@@ -86,7 +97,7 @@ impl Numbering {
             Items::Nodes(nodes) if has_bits_from(bytes, *nodes) => {
                 refuse("decides nodes that there are not")
             }
-            Items::Nodes(_) => Ok(Share::Bits(bytes.into())),
+            Items::Nodes(_) => Ok(Share::Bits(Bits::read(bytes))),
             Items::Trees(trees) => {
                 let leaves = bytes.chunks_exact(LEAF_BYTES);
                 let leaf = |bytes: &[u8]| {
@@ -107,17 +118,6 @@ impl Numbering {
 fn has_bits_from(bytes: &[u8], end: usize) -> bool {
     let rest = bytes.get(end / 8..).unwrap_or_default();
     rest.first().is_some_and(|byte| byte >> (end % 8) != 0)
-}
-
-/// Appends the compact form of a host's part.
-pub(super) fn write(share: &Share, out: &mut Vec<u8>) {
-    match share {
-        Share::Bits(bits) => out.extend_from_slice(bits),
-        Share::Leaves(leaves) => leaves
-            .iter()
-            .for_each(|(_, leaf)| out.extend_from_slice(&leaf.to_le_bytes())),
-        _ => {}
-    }
 }
 
 /// The numberings of all hosts, as the guest counts them.
@@ -179,21 +179,6 @@ impl HostNumberings {
         let place = self.positions.get(host)?.binary_search(&position).ok()?;
         u32::try_from(place).ok()
     }
-}
-
-/// Bits in order, the first one least significant in its byte.
-pub(super) fn pack(bits: impl ExactSizeIterator<Item = bool>) -> Box<[u8]> {
-    let mut bytes = vec![0; bits.len().div_ceil(8)];
-    for (index, bit) in bits.enumerate() {
-        bytes[index / 8] |= u8::from(bit) << (index % 8);
-    }
-    bytes.into()
-}
-
-/// One of [`pack`]'s bits; false where there is none.
-pub(super) fn bit(bytes: &[u8], index: u32) -> bool {
-    let byte = bytes.get(index as usize / 8).copied().unwrap_or(0);
-    byte >> (index % 8) & 1 == 1
 }
 
 /// FNV-1a over 64 bits: parties that run different releases must count alike, so it is written out here.
@@ -276,14 +261,13 @@ mod tests {
             true, false, true, true, false, false, false, false, true, true, false, true,
         ];
         let mut out = Vec::new();
-        write(&Share::Bits(pack(decisions.into_iter())), &mut out);
+        numbering.write(&Share::Bits(Bits::of(decisions.into_iter())), &mut out);
         assert_eq!(out, [0b0000_1101, 0b1011]);
         let Ok(Share::Bits(bits)) = numbering.read("1", &out) else {
             panic!("not read")
         };
-        let read: Vec<bool> = (0..12).map(|index| bit(&bits, index)).collect();
+        let read: Vec<bool> = (0..12).map(|index| bits.get(index)).collect();
         assert_eq!(read, decisions);
-        assert!(!bit(&bits, 4_000_000));
         for bad in [&[][..], &[1], &[1, 2, 3], &[0, 0x10]] {
             assert_eq!(
                 numbering.read("1", bad).unwrap_err().code,

@@ -10,10 +10,11 @@ use serde::{
 
 use super::{
     Node, Trees, Value,
-    compact::{self, HostNumberings, Numbering},
+    bits::Bits,
+    compact::{HostNumberings, Numbering},
     goes_left,
-    kernel::{self, Kernel},
-    ranks::{Rank, Ranks},
+    quick::Quick,
+    ranks::Rank,
     score::{Leaves, Scoring},
 };
 use crate::{
@@ -37,16 +38,11 @@ pub(super) struct ForestGuest {
     pub(super) quick: Option<Quick>,
 }
 
-/// The trees for rows without odd values.
-#[derive(Debug)]
-pub(super) struct Quick {
-    ranks: Ranks,
-    kernel: Kernel,
-}
-
 /// The guest's part: all that it can say before the hosts have decided.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Walk {
+    /// The own nodes' decisions.
+    Decided(Bits),
     /// The own part of the kernel's row.
     Ranked(Box<[Rank]>),
     /// Where the guest stands in every tree, and the values that decide on: a value that is no number is a fault where
@@ -60,9 +56,9 @@ pub(crate) enum Walk {
 impl GuestModel for ForestGuest {
     fn local(&self, row: &Row<'_>) -> Result<GuestLocal, Fault> {
         let quick = self.quick.as_ref();
-        let ranked = quick.and_then(|quick| quick.own_ranks(self.trees.features.values(row)));
-        let walk = match ranked {
-            Some(ranks) => Walk::Ranked(ranks),
+        let walk = quick.and_then(|quick| quick.own_part(self.trees.features.values(row)));
+        let walk = match walk {
+            Some(walk) => walk,
             None => self.begin(row)?,
         };
         Ok(GuestLocal(Local::Forest(walk)))
@@ -128,63 +124,12 @@ impl GuestModel for ForestGuest {
     }
 }
 
-impl Quick {
-    pub(super) fn new(
-        trees: &Trees,
-        numberings: &HostNumberings,
-        owned_by_host: &[Option<u32>],
-    ) -> Option<Self> {
-        let ranks = Ranks::new(trees)?;
-        let is_walked = |tree: usize| owned_by_host.get(tree).is_some_and(Option::is_none);
-        let kernel = Kernel::new(trees, &ranks, numberings.positions(), is_walked)?;
-        Some(Quick { ranks, kernel })
-    }
-
-    /// The own part of the kernel's row; none for a value that is no number.
-    fn own_ranks(&self, values: impl Iterator<Item = Value>) -> Option<Box<[Rank]>> {
-        let mut row = Vec::with_capacity(self.ranks.slots() + 1);
-        self.ranks.write(values, &mut row).then(|| {
-            row.push(0);
-            row.into()
-        })
-    }
-
-    /// The kernel's row; none when a host has not decided all its nodes.
-    fn row(
-        &self,
-        own: &[Rank],
-        positions: &[Vec<u32>],
-        partials: &[&Partial],
-    ) -> Option<Vec<Rank>> {
-        let mut row = Vec::with_capacity(self.kernel.slots() + 8);
-        row.extend_from_slice(own);
-        for (host, positions) in positions.iter().enumerate() {
-            match &partials.get(host)?.0 {
-                Share::Bits(bits) => kernel::expand(bits, positions.len(), &mut row),
-                Share::Route(route) => {
-                    for position in positions {
-                        row.push(match route.get(*position as usize)? {
-                            Turn::Left => 0,
-                            Turn::Right => 1,
-                            Turn::Unknown => return None,
-                        });
-                    }
-                }
-                _ => return None,
-            }
-        }
-        (row.len() == self.kernel.slots()).then_some(row)
-    }
-}
-
 impl ForestGuest {
     /// The leaf of every tree.
     pub(super) fn reached(&self, walk: &Walk, partials: &[&Partial]) -> Result<Vec<u32>, Fault> {
-        if let (Some(quick), Walk::Ranked(own)) = (&self.quick, walk)
-            && let Some(row) = quick.row(own, self.numberings.positions(), partials)
-        {
-            let mut reached = Vec::with_capacity(self.trees.len());
-            quick.kernel.walk(&row, &mut reached);
+        let quick = self.quick.as_ref();
+        let positions = self.numberings.positions();
+        if let Some(mut reached) = quick.and_then(|quick| quick.leaves(walk, positions, partials)) {
             for (tree, owner) in self.owned_by_host.iter().enumerate() {
                 if let Some(host) = *owner {
                     reached[tree] = self.host_leaf(tree, partials.get(host as usize))?;
@@ -220,7 +165,7 @@ impl ForestGuest {
     fn begun(&self, walk: &Walk, tree: usize) -> u32 {
         match walk {
             Walk::Begun { positions, .. } => positions[tree],
-            Walk::Ranked(_) => self.trees.root(tree),
+            Walk::Decided(_) | Walk::Ranked(_) => self.trees.root(tree),
         }
     }
 
@@ -228,23 +173,18 @@ impl ForestGuest {
     fn own_turn(
         &self,
         walk: &Walk,
+        position: u32,
         slot: u32,
         threshold: f64,
         missing_left: bool,
     ) -> Result<bool, Fault> {
-        match (walk, &self.quick) {
-            (Walk::Begun { values, .. }, _) => {
-                goes_left(values[slot as usize], threshold, missing_left)
-            }
-            (Walk::Ranked(row), Some(quick)) => {
-                let test = quick.ranks.test(slot, threshold, missing_left);
-                Ok(row[test.slot as usize] <= test.rank)
-            }
-            (Walk::Ranked(_), None) => Err(Fault::new(
-                ReturnCode::MERGE,
-                "the guest's part is of another model",
-            )),
+        if let Walk::Begun { values, .. } = walk {
+            return goes_left(values[slot as usize], threshold, missing_left);
         }
+        let quick = self.quick.as_ref();
+        quick
+            .and_then(|quick| quick.own_turn(&self.trees, walk, position))
+            .ok_or_else(|| Fault::new(ReturnCode::MERGE, "the guest's part is of another model"))
     }
 
     /// Walks while the nodes are ours.
@@ -257,11 +197,8 @@ impl ForestGuest {
             right,
         } = self.trees.node(position)
         {
-            position = if self.own_turn(walk, slot, threshold, missing_left)? {
-                left
-            } else {
-                right
-            };
+            let goes_left = self.own_turn(walk, position, slot, threshold, missing_left)?;
+            position = if goes_left { left } else { right };
         }
         Ok(position)
     }
@@ -291,7 +228,7 @@ impl ForestGuest {
                 .copied()
                 .unwrap_or(Turn::Unknown),
             Share::Bits(bits) => match self.numberings.place_of(host, position) {
-                Some(place) if compact::bit(bits, place) => Turn::Left,
+                Some(place) if bits.get(place) => Turn::Left,
                 Some(_) => Turn::Right,
                 None => Turn::Unknown,
             },
@@ -315,11 +252,7 @@ impl ForestGuest {
     }
 
     fn no_route(&self, position: u32) -> Fault {
-        let tree = self
-            .trees
-            .starts
-            .partition_point(|start| *start <= position)
-            .saturating_sub(1);
+        let tree = self.trees.tree_of(position);
         let node = position - self.trees.root(tree);
         Fault::new(
             ReturnCode::SBT_DATA,

@@ -7,7 +7,8 @@ use super::{
     FLOAT_ZERO,
     build::{Builder, Model, WholeTrees},
     compact::HostNumberings,
-    guest::{ForestGuest, Quick},
+    guest::ForestGuest,
+    quick::Quick,
     score::{Leaves, Scoring},
 };
 use crate::{

@@ -3,10 +3,8 @@
 use fate_domain::fault::Fault;
 
 use super::{
-    Node, Trees, Value,
-    compact::{self, Numbering},
-    goes_left,
-    ranks::Ranks,
+    Node, Trees, Value, bits::Bits, compact::Numbering, decisions::Decisions, goes_left,
+    simd::Level,
 };
 use crate::{CompactForm, Partial, Row, component::HostModel, partial::Share, symbols::Column};
 
@@ -19,31 +17,11 @@ pub(super) struct ForestHost {
     texts: Vec<Box<str>>,
     numbering: Numbering,
     mix: bool,
-    pub(super) quick: Option<Quick>,
-}
-
-/// A party's decisions by feature: a value sends those nodes left whose thresholds are not below it, and these lie
-/// behind one another when nodes are sorted by threshold.
-#[derive(Debug)]
-pub(super) struct Quick {
-    ranks: Ranks,
-    features: Vec<FeatureNodes>,
-    nodes: usize,
-}
-
-/// The nodes that decide on one feature, each as its place among all decisions.
-#[derive(Debug, Default)]
-struct FeatureNodes {
-    /// By threshold.
-    sorted: Vec<u32>,
-    /// Where the nodes of each threshold begin in `sorted`; one more for the end.
-    starts: Vec<u32>,
-    /// Those that send a missing value left.
-    missing_left: Vec<u32>,
+    pub(super) quick: Option<Decisions>,
 }
 
 impl ForestHost {
-    pub(super) fn new(trees: Trees, mix: bool) -> Self {
+    pub(super) fn new(trees: Trees, mix: bool, level: Level) -> Self {
         let own: Vec<u32> = (0..trees.nodes.len() as u32)
             .filter(|position| matches!(trees.node(*position), Node::Own { .. }))
             .collect();
@@ -53,7 +31,11 @@ impl ForestHost {
         } else {
             Numbering::of_nodes(&trees, &own)
         };
-        let quick = Quick::new(&trees);
+        let quick = if mix {
+            None
+        } else {
+            Decisions::new(&trees, level)
+        };
         ForestHost {
             trees,
             own,
@@ -64,12 +46,10 @@ impl ForestHost {
         }
     }
 
-    pub(super) fn decisions(&self, row: &Row<'_>) -> Result<Box<[u8]>, Fault> {
+    pub(super) fn decisions(&self, row: &Row<'_>) -> Result<Bits, Fault> {
         let quick = self.quick.as_ref();
-        if let Some(decisions) =
-            quick.and_then(|quick| quick.decisions(self.trees.features.values(row)))
-        {
-            return Ok(decisions);
+        if let Some(bits) = quick.and_then(|quick| quick.of(self.trees.features.values(row))) {
+            return Ok(bits);
         }
         let values: Vec<Value> = self.trees.features.values(row).collect();
         let decisions: Vec<bool> = self
@@ -85,7 +65,7 @@ impl ForestHost {
                 Node::Leaf | Node::Foreign { .. } => Ok(false),
             })
             .collect::<Result<_, _>>()?;
-        Ok(compact::pack(decisions.into_iter()))
+        Ok(Bits::of(decisions.into_iter()))
     }
 
     fn leaves(&self, row: &Row<'_>) -> Result<Vec<(u32, u32)>, Fault> {
@@ -111,86 +91,6 @@ impl ForestHost {
             leaves.push((tree, position - root));
         }
         Ok(leaves)
-    }
-}
-
-impl Quick {
-    fn new(trees: &Trees) -> Option<Self> {
-        let ranks = Ranks::new(trees)?;
-        let mut by_threshold = vec![Vec::new(); trees.features.columns.len()];
-        let mut features = Vec::new();
-        features.resize_with(by_threshold.len(), FeatureNodes::default);
-        let mut nodes: u32 = 0;
-        for node in &trees.nodes {
-            let Node::Own {
-                slot,
-                threshold,
-                missing_left,
-                ..
-            } = *node
-            else {
-                continue;
-            };
-            let feature = slot as usize;
-            let place = nodes;
-            nodes += 1;
-            if missing_left {
-                features.get_mut(feature)?.missing_left.push(place);
-            }
-            // Nothing is on the left of a threshold that is no number.
-            if !threshold.is_nan() {
-                let place = (ranks.below(feature, threshold), place);
-                by_threshold.get_mut(feature)?.push(place);
-            }
-        }
-        for (feature, (nodes, sorted)) in features.iter_mut().zip(by_threshold).enumerate() {
-            nodes.sort(sorted, ranks.count(feature));
-        }
-        Some(Quick {
-            ranks,
-            features,
-            nodes: nodes as usize,
-        })
-    }
-
-    /// None for a row with a value that is no number.
-    fn decisions(&self, values: impl Iterator<Item = Value>) -> Option<Box<[u8]>> {
-        // A byte for each decision first: storing it asks nothing about its neighbours.
-        let mut decisions = vec![[0_u8; 8]; self.nodes.div_ceil(8)];
-        let places = decisions.as_flattened_mut();
-        for (feature, value) in values.enumerate() {
-            let nodes = self.features.get(feature)?;
-            let left = match value {
-                Value::Number(number) => nodes.not_below(self.ranks.below(feature, number)),
-                Value::Missing => &nodes.missing_left,
-                Value::Bad => return None,
-            };
-            for place in left {
-                places[*place as usize] = 1;
-            }
-        }
-        Some(decisions.into_iter().map(packed).collect())
-    }
-}
-
-/// One bit for each of eight bytes that are 0 or 1, the first one least significant: the product's highest byte has a
-/// copy of byte `i` at bit `i`, and no two copies meet.
-fn packed(bytes: [u8; 8]) -> u8 {
-    (u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
-}
-
-impl FeatureNodes {
-    /// `nodes` are thresholds, as their numbers in ascending order, and places.
-    fn sort(&mut self, mut nodes: Vec<(usize, u32)>, thresholds: usize) {
-        nodes.sort_unstable();
-        let start = |threshold: usize| nodes.partition_point(|(of, _)| *of < threshold) as u32;
-        self.starts = (0..=thresholds).map(start).collect();
-        self.sorted = nodes.into_iter().map(|(_, place)| place).collect();
-    }
-
-    fn not_below(&self, threshold: usize) -> &[u32] {
-        let start = self.starts.get(threshold).copied().unwrap_or(u32::MAX);
-        self.sorted.get(start as usize..).unwrap_or_default()
     }
 }
 
@@ -243,7 +143,7 @@ impl HostModel for ForestHost {
         match &partial.0 {
             Share::Bits(bits) => {
                 for (text, index) in self.texts.iter().zip(0..self.own.len() as u32) {
-                    let left = compact::bit(bits, index);
+                    let left = bits.get(index);
                     out.extend_from_slice(text.as_bytes());
                     out.extend_from_slice(if left { b"true" } else { b"false" });
                 }
@@ -263,7 +163,7 @@ impl HostModel for ForestHost {
     }
 
     fn write_compact(&self, partial: &Partial, out: &mut Vec<u8>) {
-        compact::write(&partial.0, out);
+        self.numbering.write(&partial.0, out);
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::{
     Node, Trees,
+    bits::Bits,
     ranks::{Rank, Ranks, Test},
 };
 
@@ -136,10 +137,10 @@ impl Kernel {
 }
 
 /// Appends what a host's packed decisions are in a row: 0 for left, 1 for right.
-pub(super) fn expand(bits: &[u8], nodes: usize, row: &mut Vec<Rank>) {
+pub(super) fn expand(bits: &Bits, nodes: usize, row: &mut Vec<Rank>) {
     let end = row.len() + nodes;
-    for byte in bits {
-        row.extend_from_slice(&RANKS_OF_BITS[usize::from(*byte)]);
+    for byte in bits.words().iter().flat_map(|word| word.to_le_bytes()) {
+        row.extend_from_slice(&RANKS_OF_BITS[usize::from(byte)]);
     }
     row.resize(end, 1);
 }

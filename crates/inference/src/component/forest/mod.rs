@@ -4,24 +4,37 @@
 //! the guest walks its own nodes, takes the hosts' decisions at theirs, and adds the leaves. In mix mode a tree belongs
 //! to one party, and the host sends the leaf it reached.
 //!
-//! [`ranks`] and [`kernel`] are the quick way, [`Trees`] the slow and plain one; both decide alike ([`agreement`]).
+//! [`quick`] chooses between [`words`] and [`ranks`] with [`kernel`]; [`Trees`] are the slow and plain way. All decide alike
+//! ([`agreement`]).
 
 use fate_domain::{fault::Fault, party::Role, return_code::ReturnCode};
 
 use crate::{Cell, Row, dsl::FateVersion, symbols::Column};
 
+mod bits;
 mod build;
 mod compact;
+mod decisions;
 mod guest;
 mod homo;
 mod host;
 mod kernel;
+mod quick;
 mod ranks;
 mod score;
+#[allow(
+    unsafe_code,
+    reason = "code for instructions that not every processor has can only be called so"
+)]
+mod simd;
+mod words;
 
 #[cfg(test)]
 mod agreement;
+#[cfg(test)]
+mod race;
 
+pub(crate) use bits::Bits;
 pub(crate) use build::{build_guest, build_host};
 pub(crate) use guest::Walk;
 pub(crate) use homo::build as build_homo;
@@ -39,7 +52,7 @@ pub(crate) fn float_zero(version: FateVersion) -> f64 {
 }
 
 /// All trees in one list of nodes, as the buffers have them: what is served when rows or trees are too odd for
-/// [`kernel`], and what the kernel is tested against. Children are positions in that list, behind their parent's.
+/// [`quick`], and what that is tested against. Children are positions in that list, behind their parent's.
 #[derive(Debug)]
 struct Trees {
     nodes: Vec<Node>,
@@ -79,6 +92,12 @@ impl Trees {
 
     fn node(&self, position: u32) -> Node {
         self.nodes[position as usize]
+    }
+
+    /// The tree of a node.
+    fn tree_of(&self, position: u32) -> usize {
+        let starts = self.starts.partition_point(|start| *start <= position);
+        starts.saturating_sub(1)
     }
 
     /// Position of a tree's node in the common list.

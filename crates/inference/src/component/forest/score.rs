@@ -63,6 +63,12 @@ impl Leaves {
         }
     }
 
+    /// For tests of what a row takes.
+    #[cfg(test)]
+    pub(super) fn single(weights: Vec<f64>) -> Self {
+        Leaves { width: 1, weights }
+    }
+
     fn at(&self, position: u32) -> &[f64] {
         &self.weights[position as usize * self.width..][..self.width]
     }
