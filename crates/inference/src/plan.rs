@@ -367,18 +367,12 @@ impl Plan {
 
     /// Sets one feature to a number, as a feature source has it.
     pub fn set_number(&self, name: &str, value: f64, row: &mut Row<'_>) {
-        match self.symbols.find(name) {
-            Some(column) => row.set(column, Cell::double(value)),
-            None => row.count_unknown(),
-        }
+        row.set_named(&self.symbols, name, Cell::double(value));
     }
 
     /// Sets one feature to text, as a table has it.
     pub fn set_text<'a>(&self, name: &str, value: impl Into<Cow<'a, str>>, row: &mut Row<'a>) {
-        match self.symbols.find(name) {
-            Some(column) => row.set(column, Cell::Text(value.into())),
-            None => row.count_unknown(),
-        }
+        row.set_named(&self.symbols, name, Cell::Text(value.into()));
     }
 
     /// Whether a step of the model uses a feature of this name.
