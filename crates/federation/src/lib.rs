@@ -32,7 +32,7 @@ mod transport;
 mod watch;
 
 pub use admission::Admission;
-pub use guest::{Guest, GuestSettings};
+pub use guest::{Coalescing, Gatherings, Guest, GuestSettings};
 pub use host::{Host, HostSettings};
 pub use record::{Answer, CallRecord, Laps, Stage};
 pub use reply::{Shape, failed_reply};

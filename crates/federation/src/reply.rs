@@ -286,13 +286,21 @@ impl<'a> HostReplyRow<'a> {
         }
     }
 
-    /// The host's refusal of the row as the guest hands it on; its text is in the data.
+    /// The host's refusal of the row as the guest hands it on.
     pub(crate) fn fault(&self) -> Option<Fault> {
-        let text = self
-            .data
+        if self.code.is_success() {
+            return None;
+        }
+        host_fault(self.code, &self.message())
+    }
+
+    /// The row's text, which is in its data.
+    pub(crate) fn message(&self) -> String {
+        self.data
             .and_then(Members::leading)
-            .and_then(|data| text_member(&data, "message").flatten());
-        host_fault(self.code, text.as_deref().unwrap_or_default())
+            .and_then(|data| text_member(&data, "message").flatten())
+            .unwrap_or_default()
+            .into_owned()
     }
 }
 

@@ -31,6 +31,11 @@ pub trait HostTransport: Send + Sync + std::fmt::Debug {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Packet, CallError>>;
 
+    /// Starts work that several calls wait for: it goes on when the call that began it has ended.
+    fn go_on(&self, work: BoxFuture<'static, ()>) {
+        tokio::spawn(work);
+    }
+
     /// Where packets for a party go now, `host:port`, for logs; none if nowhere.
     fn address(&self, party_id: &str) -> Option<String>;
 }

@@ -25,6 +25,13 @@ impl LoadedModel {
     }
 }
 
+impl InUse {
+    /// The model itself, for work that may outlive the call.
+    pub fn shared(&self) -> Arc<LoadedModel> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Deref for InUse {
     type Target = LoadedModel;
 

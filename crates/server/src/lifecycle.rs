@@ -21,7 +21,7 @@ use fate_edge::log_levels::LogLevels;
 use fate_edge::process;
 use fate_edge::trace::{ServiceInstance, Tracing, instance};
 use fate_features::FeatureSource;
-use fate_federation::{Admission, Guest, Host, HostTransport};
+use fate_federation::{Admission, Gatherings, Guest, Host, HostTransport};
 use fate_model::{Models, RestoreReport};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -360,6 +360,7 @@ fn assemble(
         transport,
         admission: Arc::clone(&admission),
         results,
+        gatherings: Gatherings::default(),
         settings: guest_settings(&config),
     };
     let host = Host {

@@ -66,6 +66,7 @@ pub(crate) fn guest_settings(config: &Config) -> GuestSettings {
         details: config.details,
         min_hit_rate: config.min_hit_rate,
         model_calls: config.model_calls(),
+        coalescing: config.coalescing,
     }
 }
 

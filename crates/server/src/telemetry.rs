@@ -329,6 +329,10 @@ impl HostTransport for MeasuredTransport {
         })
     }
 
+    fn go_on(&self, work: BoxFuture<'static, ()>) {
+        self.inner.go_on(Box::pin(trace::carried(work)));
+    }
+
     fn address(&self, party_id: &str) -> Option<String> {
         self.inner.address(party_id)
     }

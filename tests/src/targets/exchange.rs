@@ -11,7 +11,8 @@ use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
 use fate_features::{BatchRows, BoxFuture, FeatureRow, FeatureSource};
 use fate_federation::{
-    Admission, Answer, CallError, Guest, GuestSettings, Host, HostSettings, HostTransport,
+    Admission, Answer, CallError, Gatherings, Guest, GuestSettings, Host, HostSettings,
+    HostTransport,
 };
 use fate_golden::PartyModel;
 use fate_model::{Models, Settings, foreign};
@@ -70,6 +71,7 @@ impl Exchange {
             transport,
             admission: Arc::clone(&admission),
             results: None,
+            gatherings: Gatherings::default(),
             settings: GuestSettings {
                 single_timeout: Duration::from_secs(3),
                 batch_timeout: Duration::from_secs(3),
@@ -80,6 +82,7 @@ impl Exchange {
                 details: false,
                 min_hit_rate: None,
                 model_calls: None,
+                coalescing: None,
             },
         };
         Exchange {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use context::TraceContext;
 pub use export::{Endpoint, ServiceInstance, instance};
-pub use span::{Kind, Note, Span, child, current};
+pub use span::{Kind, Note, Span, carried, child, current};
 
 use crate::config::{self, Entry, Fallback, Key, Problem, Values, honoured, line_of};
 use crate::prometheus::Page;

@@ -86,6 +86,12 @@ pub fn current() -> Option<TraceContext> {
     CURRENT.try_with(|current| current.context.clone()).ok()?
 }
 
+/// Work that another task does for the running one: it belongs to the same span.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
+    let current = CURRENT.try_with(Current::clone).unwrap_or_default();
+    CURRENT.scope(current, work)
+}
+
 /// A span of the running task's trace.
 pub fn child(name: &'static str, kind: Kind) -> Span {
     let current = CURRENT.try_with(Current::clone).unwrap_or_default();

@@ -1,13 +1,12 @@
 //! Many rows at the guest: one packet per host, every row with its own parts and its own outcome.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::pin::pin;
 
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
-use fate_inference::{CompactForm, GuestLocal, Partial, Plan, Row, Score};
+use fate_inference::{CompactForm, GuestLocal, Partial, Row, Score};
 use fate_model::{LoadedModel, Remote};
 use fate_proto::proxy::Packet;
 use futures::future::join;
@@ -15,13 +14,14 @@ use futures::poll;
 use tokio::time::Instant;
 
 use super::explanation::{Explanation, hear};
+use super::host_rows::{self, HostRows};
 use super::own_part::own_part;
 use super::recall::Recalled;
 use super::remote::{self, Silent};
 use super::single::{no_route, write_identifiers, write_question};
 use super::{Call, Guest};
 use crate::admission::check_interface;
-use crate::compact::{self, PackedRows};
+use crate::compact;
 use crate::java_json::{self, write_text};
 use crate::packet::{self, BATCH_COMMAND, Envelope};
 use crate::record::Stage;
@@ -154,7 +154,7 @@ fn packets<'a>(
 }
 
 /// The body for a host (contract 01 §2.6).
-fn host_body(
+pub(super) fn host_body(
     model: &LoadedModel,
     host: &Remote,
     rows: &[&GuestRow<'_>],
@@ -254,15 +254,6 @@ fn unreachable_host(guest: &Guest, silent: &Silent<'_>) -> Fault {
     Fault::new(ReturnCode::NET, format!("party id {party_id} remote error"))
 }
 
-/// What a host says to the rows of a batch.
-#[derive(Debug)]
-pub(super) struct HostRows<'a> {
-    party_id: &'a str,
-    pub(super) by_index: HashMap<i32, HostReplyRow<'a>>,
-    /// Parts that came in the compact form.
-    packed: Option<PackedRows>,
-}
-
 /// What the hosts replied; nothing of a host that was not asked. One host that refuses, or cannot be understood, fails
 /// the whole batch.
 fn replied_rows<'a>(
@@ -273,36 +264,19 @@ fn replied_rows<'a>(
 ) -> Result<Vec<HostRows<'a>>, Fault> {
     let mut replied = Vec::with_capacity(hosts.len());
     for (host, body) in hosts.iter().zip(bodies) {
-        let mut of_host = HostRows {
-            party_id: &host.party_id,
-            by_index: HashMap::new(),
-            packed: None,
-        };
-        let party_id = of_host.party_id;
-        let Some(body) = body else {
-            replied.push(of_host);
-            continue;
-        };
-        let broken = |cause: Broken| {
-            tracing::warn!(party_id, %cause, "a host's answer to a batch is not usable");
-            Fault::new(ReturnCode::NET, format!("party id {party_id} remote error"))
-        };
-        let reply = reply::read_host_reply(body).ok_or_else(|| broken(Broken::Answer))?;
-        if let Some(fault) = reply.fault() {
-            tracing::warn!(party_id, cause = %fault, "a host refused a batch");
-            return Err(fault);
-        }
-        let rows = reply.rows().map_err(broken)?;
-        let form = guest.compact_form(&model.plan, party_id);
-        if let Some((form, text)) = form.zip(reply.compact()) {
-            of_host.packed = Some(PackedRows::read(party_id, text, form)?);
-        }
-        for row in rows {
-            if of_host.contradicts(&row) {
-                return Err(broken(Broken::RepeatedIndex));
+        let party_id = host.party_id.as_str();
+        let of_host = match body {
+            None => HostRows::none(party_id),
+            Some(body) => {
+                let reply = reply::read_host_reply(body)
+                    .ok_or_else(|| host_rows::broken(party_id, Broken::Answer))?;
+                if let Some(fault) = reply.fault() {
+                    tracing::warn!(party_id, cause = %fault, "a host refused a batch");
+                    return Err(fault);
+                }
+                HostRows::read(party_id, &reply, guest.compact_form(&model.plan, party_id))?
             }
-            of_host.by_index.insert(row.index, row);
-        }
+        };
         replied.push(of_host);
     }
     Ok(replied)
@@ -322,24 +296,6 @@ fn with_recalled_rows<'a>(
         }
     }
     replied
-}
-
-impl HostRows<'_> {
-    /// Whether a listed row is more than what is told of a packed one.
-    fn contradicts(&self, row: &HostReplyRow<'_>) -> bool {
-        let is_packed = self.packed.as_ref().is_some_and(|rows| rows.has(row.index));
-        is_packed && (row.data.is_some() || !row.code.is_success())
-    }
-
-    /// The host's part of a row; `None` when it left the row out.
-    fn part(&self, plan: &Plan, index: i32) -> Option<Result<Partial, Fault>> {
-        let packed = self.packed.as_ref().and_then(|rows| rows.part(index));
-        if let Some(bytes) = packed {
-            return Some(plan.read_compact(self.party_id, bytes));
-        }
-        let data = self.by_index.get(&index)?.data?;
-        Some(plan.read_partial(self.party_id, data))
-    }
 }
 
 /// Takes down what every host tells of a row; the first that has too few features is the fault.

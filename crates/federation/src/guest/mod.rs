@@ -1,7 +1,10 @@
 //! The guest: a client's request becomes a score (contract 01 §4.1 to §4.4).
 
 mod batch;
+mod coalesce;
 mod explanation;
+mod gathering;
+mod host_rows;
 mod own_part;
 mod recall;
 mod remote;
@@ -18,6 +21,7 @@ use fate_model::{Binding, InUse, LoadedModel, Models, Remote};
 use tokio::time::Instant;
 
 use self::explanation::Explanation;
+pub use self::gathering::{Coalescing, Gatherings};
 use self::recall::Recalled;
 use crate::admission::{Admission, check_model, enter_model};
 use crate::java_json::write_text;
@@ -49,6 +53,8 @@ pub struct GuestSettings {
     pub min_hit_rate: Option<f64>,
     /// Calls of one model at the same time.
     pub model_calls: Option<usize>,
+    /// Whether single calls share packets to hosts.
+    pub coalescing: Option<Coalescing>,
 }
 
 /// Everything a guest needs.
@@ -60,6 +66,8 @@ pub struct Guest {
     /// What hosts answered before. As long as there is one, hosts are asked in Java's form: what is remembered is what
     /// Java nodes remember.
     pub results: Option<RemoteResults>,
+    /// Single calls that wait for company.
+    pub gatherings: Gatherings,
     pub settings: GuestSettings,
 }
 

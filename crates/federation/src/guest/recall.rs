@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fate_model::{LoadedModel, Remote};
 
 use super::Guest;
-use super::batch::HostRows;
+use super::host_rows::HostRows;
 use crate::request::GuestRow;
 use crate::result_cache::{RemoteResults, ResultKey};
 use crate::watch::Inquiry;

@@ -9,6 +9,7 @@ use futures::future::try_join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::Guest;
+use super::coalesce::{self, SingleCall};
 use crate::result_cache::{HostAnswer, RemoteResults, ResultKey};
 use crate::transport::CallError;
 
@@ -45,15 +46,17 @@ pub(super) enum Source<'a> {
 /// Each host's answer, in the order of the sources.
 pub(super) async fn parts<'a>(
     guest: &'a Guest,
+    call: SingleCall<'a>,
     sources: Vec<(&'a Remote, Source<'a>)>,
     deadline: Instant,
 ) -> Result<Vec<(&'a str, HostAnswer)>, Silent<'a>> {
     try_join_all(sources.into_iter().map(|(host, source)| async move {
+        let ask = |packet| coalesce::ask(guest, &call, host, packet, deadline);
         let answer = match source {
             Source::Memory(data) => HostAnswer::Remembered(data),
-            Source::Host(packet) => HostAnswer::Reply(ask(guest, host, packet, deadline).await?),
+            Source::Host(packet) => HostAnswer::Reply(ask(packet).await?),
             Source::Shared(packet, results, key) => {
-                let asked = results.ask_once(key, ask(guest, host, packet, deadline));
+                let asked = results.ask_once(key, ask(packet));
                 within(host, deadline, asked).await??
             }
         };
@@ -77,8 +80,8 @@ pub(super) async fn replies<'a>(
     .await
 }
 
-/// The body of a host's reply.
-async fn ask<'a>(
+/// The body of a host's reply to a packet.
+pub(super) async fn ask<'a>(
     guest: &Guest,
     host: &'a Remote,
     packet: Packet,
@@ -92,7 +95,7 @@ async fn ask<'a>(
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     host: &Remote,
     deadline: Instant,
     work: impl Future<Output = T>,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use fate_domain::fault::Fault;
+use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use fate_inference::{CompactForm, GuestLocal, Partial, Score};
 use fate_model::{LoadedModel, Remote};
@@ -10,6 +11,7 @@ use futures::poll;
 use std::pin::pin;
 use tokio::time::Instant;
 
+use super::coalesce::SingleCall;
 use super::explanation::{Explanation, hear};
 use super::own_part::own_part;
 use super::recall::Recalled;
@@ -43,7 +45,13 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     call.recalled(&recalled);
     let packet = packet_for(guest, &model, &request, &row, inquiry);
     let sources = sources(&hosts, &recalled, packet)?;
-    let mut asked = pin!(remote::parts(guest, sources, asked_at + limit));
+    let single = SingleCall {
+        model: &model,
+        request: &request,
+        ids: row.ids,
+        inquiry,
+    };
+    let mut asked = pin!(remote::parts(guest, single, sources, asked_at + limit));
     // The calls are on their way before the guest's own part is computed.
     let early = poll!(asked.as_mut());
     call.record.laps.end(Stage::Parse);
@@ -61,7 +69,8 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     call.waited_since(asked_at);
     call.record.laps.end(Stage::Remote);
     let answers = answered.map_err(|silent| unreachable_host(guest, &silent))?;
-    let (message, score) = score(guest, &model, local, &answers, watch, call)?;
+    let scored = score(guest, &model, local, &answers, watch, call);
+    let (message, score) = scored.inspect_err(|fault| say_if_nobody_is_meant(fault, row.ids))?;
     call.record.laps.end(Stage::Merge);
     let data = call.data(Some(&score));
     Ok(reply::single(&message, &data, Extras::default()))
@@ -164,6 +173,17 @@ pub(super) fn no_route(silent: &Silent<'_>) -> Option<Fault> {
 fn null_result(party_id: &str, what: &str) -> Fault {
     let text = format!("remote inference result is null: the answer of host {party_id} {what}");
     Fault::new(ReturnCode::MERGE, text)
+}
+
+/// Hosts refuse a request without ids in words that do not tell (102, as Java's do); the guest's log does.
+fn say_if_nobody_is_meant(fault: &Fault, ids: &str) {
+    let is_empty = || Members::leading(ids).is_some_and(|ids| ids.iter().next().is_none());
+    let refusals = [ReturnCode::FEATURE, ReturnCode::HOST_FEATURE_NOT_EXIST];
+    if refusals.map(ReturnCode::prefixed).contains(&fault.code) && is_empty() {
+        tracing::warn!(
+            "sendToRemoteFeatureData is empty: hosts look features up by what it holds, as a rule an id"
+        );
+    }
 }
 
 /// Merges the parts of all parties. The text of the last host comes with the score, to become the answer's as in Java.

@@ -20,6 +20,7 @@ use fate_edge::config::{Entry, Values, line_of, one_port_twice, pair_entries, re
 use fate_edge::log_settings::LogSettings;
 use fate_edge::trace;
 use fate_features::SourceSettings;
+use fate_federation::Coalescing;
 use fate_inference::Semantics;
 
 pub use fate_edge::config::{
@@ -70,6 +71,8 @@ pub struct Config {
     pub federation_hosts: BTreeMap<String, Address>,
     /// Whether parts of tree models travel in the compact form between servers of this kind.
     pub compact: bool,
+    /// Whether single inferences share packets to hosts.
+    pub coalescing: Option<Coalescing>,
     /// Deadline of a single inference's host calls.
     pub single_timeout: Duration,
     /// Deadline of a batch's host calls.
@@ -137,6 +140,8 @@ pub struct Config {
     values: Values,
     /// Keys of the sources with their values, as they may be shown.
     shown_sources: BTreeMap<String, serde_json::Value>,
+    /// The same as they are written, passwords too; never shown.
+    source_entries: BTreeMap<String, String>,
     notes: Vec<Note>,
 }
 
@@ -176,6 +181,11 @@ impl Config {
         config.caller_limit = caller_limit;
         config.sources = sources.settings;
         config.shown_sources = sources.shown;
+        config.source_entries = entries
+            .iter()
+            .filter(|entry| entry.key.starts_with(SOURCE_PREFIX))
+            .map(|entry| (entry.key.clone(), entry.value.clone()))
+            .collect();
         config.traces = traces;
         config.logs = logs;
         config.notes.extend(notes::about_sources(&config, entries));
@@ -204,6 +214,7 @@ impl Config {
             result_cache: None,
             federation_hosts: values.hosts("federation.hosts"),
             compact: values.flag("federation.compact"),
+            coalescing: coalescing(&values),
             single_timeout: values.duration("single.inference.rpc.timeout"),
             batch_timeout: values.duration("batch.inference.rpc.timeout"),
             batch_max: values.count("batch.inference.max"),
@@ -243,6 +254,7 @@ impl Config {
             health_check: values.flag("health.check.allow"),
             values,
             shown_sources: BTreeMap::new(),
+            source_entries: BTreeMap::new(),
             notes,
         }
     }
@@ -258,9 +270,10 @@ impl Config {
     /// This configuration with what a running server takes over of a new one.
     pub(crate) fn reloaded(&self, new: &Self) -> (Self, Changes) {
         let mut changes = Changes::between(&self.values, &new.values, RELOADABLE);
-        let of_sources = self.shown_sources.keys().chain(new.shown_sources.keys());
+        // By what is written, not by what is shown: a password is shown as any other.
+        let of_sources = self.source_entries.keys().chain(new.source_entries.keys());
         let of_sources: BTreeSet<&String> = of_sources
-            .filter(|key| self.shown_sources.get(*key) != new.shown_sources.get(*key))
+            .filter(|key| self.source_entries.get(*key) != new.source_entries.get(*key))
             .collect();
         changes
             .after_restart
@@ -273,6 +286,7 @@ impl Config {
             is_adaptive: new.is_adaptive,
             model_share: new.model_share,
             compact: new.compact,
+            coalescing: new.coalescing,
             single_timeout: new.single_timeout,
             batch_timeout: new.batch_timeout,
             batch_max: new.batch_max,
@@ -330,6 +344,15 @@ impl fmt::Debug for Config {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.values.fmt(out)
     }
+}
+
+/// `remote.coalesce.*`; `None` with a window of 0.
+fn coalescing(values: &Values) -> Option<Coalescing> {
+    let window = values.duration("remote.coalesce.window");
+    (!window.is_zero()).then(|| Coalescing {
+        window,
+        max_calls: values.count("remote.coalesce.max"),
+    })
 }
 
 fn sync_peers(values: &Values) -> Vec<Address> {

@@ -438,3 +438,39 @@ fn clients_are_limited_and_told_apart_by_a_header() {
     assert_eq!(wrong.problems[0].line, Some(2));
     assert!(read("limit.caller.qps=0\n").is_err());
 }
+
+#[test]
+fn a_sources_password_is_named_when_it_changes_and_never_shown() {
+    let text = |password: &str| {
+        format!(
+            "feature.sources=user\nfeature.source.user.type=redis\n\
+             feature.source.user.url=redis://:{password}@127.0.0.1:1\n\
+             feature.source.user.key=user:${{id}}\nfeature.source.user.columns=age=x0\n"
+        )
+    };
+    let (now, new) = (
+        read(&text("hunter2")).unwrap(),
+        read(&text("hunter3")).unwrap(),
+    );
+    let (reloaded, changes) = now.reloaded(&new);
+    assert_eq!(changes.after_restart, ["feature.source.user.url"]);
+    assert!(changes.applied.is_empty());
+    assert!(!format!("{reloaded:?} {changes:?}").contains("hunter"));
+    assert_eq!(now.reloaded(&now).1, Changes::default());
+}
+
+#[test]
+fn single_calls_share_packets_only_when_they_may_wait() {
+    let coalescing = |text: &str| read(text).unwrap().coalescing;
+    assert_eq!(coalescing(""), None);
+    assert_eq!(coalescing("remote.coalesce.max=10\n"), None);
+    let on = coalescing("remote.coalesce.window=2\n").unwrap();
+    assert_eq!((on.window, on.max_calls), (Duration::from_millis(2), 64));
+    for wrong in [
+        "remote.coalesce.window=101\n",
+        "remote.coalesce.max=1\n",
+        "remote.coalesce.max=301\n",
+    ] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}

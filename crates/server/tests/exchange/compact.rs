@@ -17,7 +17,7 @@ use crate::false_host::{FalseHost, Manner};
 
 const OFF: (&str, &str) = ("federation.compact", "false");
 
-fn set(name: &str) -> Set {
+pub(crate) fn set(name: &str) -> Set {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
     Set::open(models.join(name)).unwrap()
 }
@@ -77,7 +77,7 @@ async fn load(node: &Node, set: &Set, party: &Party) {
 }
 
 /// A host of the set that picks the set's rows.
-async fn host(set: &Set, party: &Party, more: &[(&str, &str)]) -> (Node, TempDir) {
+pub(crate) async fn host(set: &Set, party: &Party, more: &[(&str, &str)]) -> (Node, TempDir) {
     let columns = &party.table.columns;
     let mut lines = String::new();
     for row in &party.table.rows {
@@ -101,7 +101,7 @@ async fn host(set: &Set, party: &Party, more: &[(&str, &str)]) -> (Node, TempDir
     (node, data)
 }
 
-async fn guest(set: &Set, routes: &str, more: &[(&str, &str)]) -> Node {
+pub(crate) async fn guest(set: &Set, routes: &str, more: &[(&str, &str)]) -> Node {
     let mut pairs = vec![("federation.hosts", routes)];
     pairs.extend_from_slice(more);
     let node = Node::start(&pairs).await;
@@ -111,7 +111,7 @@ async fn guest(set: &Set, routes: &str, more: &[(&str, &str)]) -> Node {
 
 const ROWS: usize = 12;
 
-fn singles(set: &Set) -> Vec<Value> {
+pub(crate) fn singles(set: &Set) -> Vec<Value> {
     let table = &set.guest().table;
     let rows = table.rows.iter().take(ROWS);
     rows.map(|row| {
@@ -183,7 +183,7 @@ async fn the_form_changes_nothing_in_an_answer() {
     }
 }
 
-fn body(packet: &Packet) -> Value {
+pub(crate) fn body(packet: &Packet) -> Value {
     serde_json::from_slice(&packet.body.as_ref().unwrap().value).unwrap()
 }
 

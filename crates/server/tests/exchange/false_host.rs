@@ -22,6 +22,8 @@ pub(crate) enum Manner {
     Fails,
     /// Takes this long, then replies with the body.
     Dawdles(Duration, String),
+    /// Takes this long, then replies with what it makes of the packet.
+    Thinks(Duration, fn(&Packet) -> String),
 }
 
 #[derive(Debug)]
@@ -33,13 +35,18 @@ struct Service {
 #[tonic::async_trait]
 impl DataTransferService for Service {
     async fn unary_call(&self, request: Request<Packet>) -> Result<Response<Packet>, Status> {
-        self.asked.lock().push(request.into_inner());
+        let packet = request.into_inner();
+        self.asked.lock().push(packet.clone());
         let body = match &self.manner {
             Manner::Says(body) => body.clone(),
             Manner::Fails => return Err(Status::unavailable("boom")),
             Manner::Dawdles(time, body) => {
                 tokio::time::sleep(*time).await;
                 body.clone()
+            }
+            Manner::Thinks(time, answer) => {
+                tokio::time::sleep(*time).await;
+                answer(&packet)
             }
         };
         Ok(Response::new(Packet {

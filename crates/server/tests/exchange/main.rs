@@ -20,6 +20,7 @@ mod isolation;
 mod registered;
 mod remembered;
 mod scraped;
+mod sharing;
 mod silent_hosts;
 mod sources;
 mod synchronising;
