@@ -111,17 +111,24 @@ fn guest_request<'a>(members: &Members<'a>) -> Result<GuestRequest<'a>, Fault> {
             .filter(|case_id| !case_id.is_empty())
             .unwrap_or_else(|| Cow::Owned(random_id())),
         apply_id: text("applyId")?,
-        explain: asks_explanation(members),
+        explain: wants_explanation(members)?,
     })
 }
 
-/// Whether a request, a client's or a guest's, asks to be told what the rows brought along. Whatever is no clear yes is
-/// a no, never an error: Java ignores the member.
-pub(crate) fn asks_explanation(members: &Members<'_>) -> bool {
-    match members.get(explain::MEMBER).map(RawValue::get) {
-        Some(text) => text.trim_matches('"').trim().eq_ignore_ascii_case("true"),
-        None => false,
+/// Whether a client asks to be told what the rows brought along: `true` or `false`, also as text. Anything else would be
+/// passed over in silence.
+fn wants_explanation(members: &Members<'_>) -> Result<bool, Fault> {
+    let value = members.get(explain::MEMBER).map_or("null", RawValue::get);
+    match value.trim_matches('"').trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" | "null" | "" => Ok(false),
+        _ => Err(param("explain is neither true nor false")),
     }
+}
+
+/// Whether a guest asks for it. Whatever is no clear yes is a no, never an error: Java ignores the member.
+pub(crate) fn asks_explanation(members: &Members<'_>) -> bool {
+    wants_explanation(members).unwrap_or(false)
 }
 
 fn with_service_id(request: GuestRequest<'_>) -> Result<GuestRequest<'_>, Fault> {
@@ -328,22 +335,30 @@ mod tests {
     }
 
     #[test]
-    fn only_a_clear_yes_asks_for_an_explanation() {
+    fn a_clear_yes_asks_for_an_explanation_and_a_clear_no_does_not() {
         for (value, expected) in [
-            ("true", true),
-            ("\"true\"", true),
-            ("\" TRUE \"", true),
-            ("false", false),
-            ("\"false\"", false),
-            ("null", false),
-            ("1", false),
-            ("\"yes\"", false),
-            ("{\"true\":true}", false),
-            ("[true]", false),
+            ("true", Some(true)),
+            ("\"true\"", Some(true)),
+            ("\" TRUE \"", Some(true)),
+            ("false", Some(false)),
+            ("\"false\"", Some(false)),
+            ("null", Some(false)),
+            ("\"\"", Some(false)),
+            ("1", None),
+            ("\"yes\"", None),
+            ("{\"true\":true}", None),
+            ("[true]", None),
         ] {
             let body = format!("{{\"serviceId\":\"s\",\"explain\":{value}}}");
-            let (request, _) = guest_single(body.as_bytes()).unwrap();
-            assert_eq!(request.explain, expected, "{value}");
+            let explain = guest_single(body.as_bytes()).map(|(request, _)| request.explain);
+            assert_eq!(explain.as_ref().ok(), expected.as_ref(), "{value}");
+            if let Err(fault) = explain {
+                assert_eq!(fault.code.0, 100);
+                assert_eq!(fault.message, "explain is neither true nor false");
+            }
+            // A guest's question is never refused for it.
+            let asks = asks_explanation(&Members::leading(&body).unwrap());
+            assert_eq!(asks, expected == Some(true), "{value}");
         }
         assert!(!guest_single(b"{\"serviceId\":\"s\"}").unwrap().0.explain);
     }

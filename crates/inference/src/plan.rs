@@ -400,7 +400,14 @@ impl Plan {
         match &self.model {
             Model::Guest(model) => {
                 self.transform(row, coverage)?;
-                model.local(row)
+                let named = |fault: Fault| match model.unreadable(row) {
+                    Some(column) => {
+                        let text = format!("{}: {}", fault.message, self.symbols.name(column));
+                        Fault::new(fault.code, text)
+                    }
+                    None => fault,
+                };
+                model.local(row).map_err(named)
             }
             Model::Host(_) => Err(Fault::new(
                 ReturnCode::SYSTEM,

@@ -59,6 +59,15 @@ impl Sum {
         }
         Ok(sum + self.intercept)
     }
+
+    /// The first column that makes a fault.
+    fn unreadable(&self, row: &Row<'_>) -> Option<Column> {
+        let mut columns = self.terms.iter().map(|(column, _)| *column);
+        columns.find(|column| match row.cell(*column) {
+            Cell::Absent | Cell::ImplicitZero => false,
+            cell => cell.number().is_none(),
+        })
+    }
 }
 
 /// FATE trains no model without features, and names a weight for each column of the header.
@@ -396,6 +405,10 @@ impl GuestModel for LinearGuest {
             ),
         };
         Ok(GuestLocal(local))
+    }
+
+    fn unreadable(&self, row: &Row<'_>) -> Option<Column> {
+        self.sums.iter().find_map(|sum| sum.unreadable(row))
     }
 
     fn read_partial(&self, party_id: &str, json: &str) -> Result<Partial, Fault> {

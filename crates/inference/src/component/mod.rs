@@ -48,6 +48,10 @@ pub(crate) trait Transform: std::fmt::Debug + Send + Sync {
 pub(crate) trait GuestModel: std::fmt::Debug + Send + Sync {
     /// What the guest can compute before any host answers.
     fn local(&self, row: &Row<'_>) -> Result<GuestLocal, Fault>;
+    /// The column whose value made [`GuestModel::local`] fail, if it was one.
+    fn unreadable(&self, _row: &Row<'_>) -> Option<Column> {
+        None
+    }
     /// Reads the JSON value that a host put under the component's name.
     fn read_partial(&self, party_id: &str, json: &str) -> Result<Partial, Fault>;
     /// Puts the parts together. `partials` come in the order of [`Context::hosts`], one per host.

@@ -141,7 +141,13 @@ pub(crate) fn read_zip<R: Read + Seek>(
             "{length} bytes is more than four times the limit of a model ({max_bytes})"
         ));
     }
+    if length == 0 {
+        return Err("the file is empty".to_owned());
+    }
     let mut archive = ZipArchive::new(zip).map_err(|cause| not_a_zip(&cause))?;
+    if archive.is_empty() {
+        return Err("the archive holds no files".to_owned());
+    }
     check_names(&archive)?;
     read_buffers(&mut archive, max_bytes)
 }

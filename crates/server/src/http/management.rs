@@ -148,13 +148,7 @@ pub(super) async fn update_weight(State(node): Edge, headers: HeaderMap, body: B
 /// `POST /server/model/semantics`, ours: gives a model of this server another semantics, durably.
 pub(super) async fn semantics(State(node): Edge, headers: HeaderMap, body: Body) -> Response {
     let work = async |parameters: Parameters| {
-        let key = ModelKey::new(
-            required(parameters.table_name, "parameter tableName is blank")?,
-            required(parameters.namespace, "parameter namespace is blank")?,
-        );
-        let semantics: Semantics = required(parameters.semantics, "parameter semantics is blank")?
-            .parse()
-            .map_err(|cause: String| invalid(&cause))?;
+        let (key, semantics) = new_semantics(parameters).map_err(bad_request)?;
         let change = node.models.set_semantics(&key, semantics).await;
         Ok(match change {
             Ok(change) => Outcome {
@@ -174,14 +168,24 @@ pub(super) async fn semantics(State(node): Edge, headers: HeaderMap, body: Body)
     call.answer(&node, &headers, body, work).await
 }
 
+fn new_semantics(parameters: Parameters) -> Result<(ModelKey, Semantics), Fault> {
+    let key = ModelKey::new(
+        required(parameters.table_name, "parameter tableName is blank")?,
+        required(parameters.namespace, "parameter namespace is blank")?,
+    );
+    let semantics = required(parameters.semantics, "parameter semantics is blank")?;
+    let semantics = semantics.parse().map_err(|cause: String| invalid(&cause))?;
+    Ok((key, semantics))
+}
+
 struct Call {
     entry: ManagedEntry,
     path: &'static str,
 }
 
 impl Call {
-    /// Invalid parameters and failures are Spring's 500 document, as the Java server gives it; an answer of the
-    /// called server is a `ReturnResult`, whatever its code.
+    /// Invalid parameters and failures are Spring's 500 document, as the Java server gives it, but for those that are a
+    /// [`bad_request`]; an answer of the called server is a `ReturnResult`, whatever its code.
     async fn answer(
         &self,
         node: &Node,
@@ -206,6 +210,9 @@ impl Call {
             Ok(Outcome { code, message }) => {
                 let answer = answers::return_result(ReturnCode(code), &message);
                 json_response(StatusCode::OK, answer)
+            }
+            Err(fault) if fault.code == ReturnCode::PARAM => {
+                self.error(StatusCode::BAD_REQUEST, &fault.message)
             }
             Err(fault) => self.error(StatusCode::INTERNAL_SERVER_ERROR, &fault.message),
         }
@@ -232,6 +239,11 @@ fn address(host: Option<String>, port: Option<i32>) -> Result<Address, Fault> {
 
 fn invalid(message: &str) -> Fault {
     Fault::new(ReturnCode::SYSTEM, message)
+}
+
+/// Of a path that Java does not have: 400, as it should be.
+fn bad_request(fault: Fault) -> Fault {
+    Fault::new(ReturnCode::PARAM, fault.message)
 }
 
 /// `GET /server/alterSysLogLevel/{level}`

@@ -190,6 +190,24 @@ async fn parameters_that_are_missing_or_wrong_are_named_as_spring_does() {
         let (status, text) = http(node.http(), UNBIND, body.as_bytes()).await;
         assert_eq!(status, 400, "{body}: {text}");
     }
+    // Java has no such path, so a wrong value there is what HTTP calls it.
+    const SEMANTICS: &str = "POST /server/model/semantics";
+    for (body, message) in [
+        (json!({}), blank("tableName")),
+        (
+            json!({"tableName": "t", "namespace": "n"}),
+            blank("semantics"),
+        ),
+        (
+            json!({"tableName": "t", "namespace": "n", "semantics": "python"}),
+            "python".to_owned(),
+        ),
+    ] {
+        let (status, answer) = told(&node, SEMANTICS, &body).await;
+        assert_eq!((status, &answer["status"]), (400, &json!(400)), "{answer}");
+        let said = answer["message"].as_str().unwrap();
+        assert!(said.contains(&message), "{answer}");
+    }
     let (status, _) = http(node.http(), "GET /server/model/unbind", b"").await;
     assert_eq!(status, 405);
 }

@@ -60,14 +60,17 @@ async fn a_guest_that_is_asked_tells_names_and_a_host_numbers() {
         assert_eq!(answer, plain);
     }
     assert!(plain["data"]["score"].is_f64());
-    for unasked in [
-        "",
-        r#","explain":false"#,
-        r#","explain":null"#,
-        r#","explain":[7]"#,
-    ] {
+    for unasked in ["", r#","explain":false"#, r#","explain":null"#] {
         let answer = pair.guest.infer(&single(unasked)).await;
         assert_eq!(answer, plain, "{unasked}");
+    }
+    for odd in [r#","explain":"yes""#, r#","explain":[7]"#] {
+        let answer = pair.guest.infer(&single(odd)).await;
+        let text = "explain is neither true nor false";
+        assert_eq!(
+            (&answer["retcode"], &answer["retmsg"]),
+            (&json!(100), &json!(text))
+        );
     }
 }
 

@@ -39,7 +39,7 @@ async fn bad_requests_at_the_guest() {
         (
             deep.as_bytes(),
             110,
-            "a feature of the linear model is missing or not a number",
+            "a feature of the linear model is missing or not a number: x0",
         ),
         (b"{}", 100, "no service id"),
         (b"{\"serviceId\":null}", 100, "no service id"),
