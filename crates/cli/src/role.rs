@@ -22,7 +22,10 @@ pub(crate) trait Running {
 }
 
 /// Tells on stdout that a configuration is good, and what the start log would say.
-pub(crate) fn say_checked(config: &Path, notes: &[Note]) -> Result<Exit, Failure> {
+pub(crate) fn say_checked<'a>(
+    config: &Path,
+    notes: impl IntoIterator<Item = &'a Note>,
+) -> Result<Exit, Failure> {
     let mut text = format!("{}: OK\n", config.display());
     for note in notes {
         let level = match note.level {

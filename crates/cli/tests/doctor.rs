@@ -102,6 +102,49 @@ fn a_proxy_s_routes_keys_and_certificates() {
 }
 
 #[test]
+fn both_files_of_a_node_have_lines_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = peer.local_addr().unwrap().port();
+    let table = folder.path().join("table.json");
+    let address = format!(r#"{{"ip":"127.0.0.1","port":{port}}}"#);
+    let text = format!(r#"{{"route_table":{{"1":{{"default":[{address}]}}}},"permission":{{}}}}"#);
+    std::fs::write(&table, text).unwrap();
+    let path = folder.path().display();
+    let closed = fate_testkit::free_port();
+    let server = [
+        format!("model.cache.path={path}"),
+        format!("model.transfer.url=http://127.0.0.1:{closed}/v1/model/transfer"),
+        "feature.single.adaptor=mock".to_owned(),
+    ];
+    let server = written(folder.path(), "server.properties", &server);
+    let proxy = [
+        "useZkRouter=false".to_owned(),
+        "coordinator=9999".to_owned(),
+        format!("proxy.state.path={path}"),
+        format!("route.table={}", table.display()),
+    ];
+    let proxy = written(folder.path(), "application.properties", &proxy);
+    let (code, lines) = lines_of(&["doctor", "--config", &server, "--proxy-config", &proxy]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    for start in [
+        "ok   server configuration: no warnings",
+        "note server configuration: line 3: feature.single.adaptor gives the same",
+        "note server configuration: neither proxy nor federation.hosts is set",
+        "ok   proxy configuration: no warnings",
+        "warn FATE-Flow: ",
+    ] {
+        assert!(starts(&lines, start), "{start}: {lines:?}");
+    }
+    for disk in [" server disk: ", " proxy disk: "] {
+        let found = lines.iter().filter(|line| line.contains(disk)).count();
+        assert_eq!(found, 1, "{lines:?}");
+    }
+    let reached = format!("ok   router: 127.0.0.1 {port}: takes connections");
+    assert!(lines.contains(&reached), "{lines:?}");
+}
+
+#[test]
 fn a_table_of_dead_addresses_and_this_proxy_s_own() {
     let folder = tempfile::tempdir().unwrap();
     // Documentation addresses answer nobody: one after the other would take minutes.

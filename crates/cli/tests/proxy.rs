@@ -26,6 +26,26 @@ fn the_shipped_configuration_is_ok() {
 }
 
 #[test]
+fn a_table_without_addresses_or_none_at_all_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = directory.path().join("table.json");
+    let text = format!("useZkRouter=false\nroute.table={}\n", table.display());
+    let path = config(directory.path(), &text);
+    let said = || {
+        let output = run(&["proxy", "--check-config", "--config", &path]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert!(said().contains("warning: route.table: "), "{}", said());
+    fs::write(&table, r#"{"route_table":{},"permission":{}}"#).unwrap();
+    assert!(said().contains("table.json has no addresses"), "{}", said());
+    let address =
+        r#"{"route_table":{"1":{"default":[{"ip":"192.0.2.1","port":1}]}},"permission":{}}"#;
+    fs::write(&table, address).unwrap();
+    assert!(!said().contains("route.table"), "{}", said());
+}
+
+#[test]
 fn every_problem_of_a_configuration_is_told_and_ends_with_2() {
     let directory = tempfile::tempdir().unwrap();
     let path = config(

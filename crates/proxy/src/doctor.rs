@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use fate_edge::config::{Level, Note};
 use fate_edge::doctor::{Finding, Verdict, certificate, clock, configuration, disk};
 use fate_edge::health_check::{Record, Status};
 use fate_edge::small_file;
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::auth::Keys;
 use crate::config::Config;
-use crate::health_check::route_records;
+use crate::health_check::{REACHED, route_records};
 use crate::lenient_json;
 use crate::route_table::{OwnAddresses, Route, RouteTable, Target};
 use crate::watched_file;
@@ -29,8 +30,8 @@ const ROUTES_AT_ONCE: usize = 16;
 
 /// Looks at everything, one line for each thing.
 pub async fn examine(config: &Config) -> Vec<Finding> {
-    let mut findings = configuration(config.notes());
-    findings.push(disk("disk", &config.state_path));
+    let mut findings = configuration("proxy", config.notes());
+    findings.push(disk("proxy disk", &config.state_path));
     findings.extend(look_at_registry(config).await);
     findings.extend(look_at_table(config).await);
     if config.auth_open {
@@ -87,32 +88,60 @@ async fn look_at_registry(config: &Config) -> Option<Finding> {
     )
 }
 
+fn read_table(config: &Config) -> Result<RouteTable, String> {
+    let path = &config.route_table;
+    let in_file = |cause: &dyn std::fmt::Display| format!("{}: {cause}", path.display());
+    let content =
+        watched_file::read(path, lenient_json::MAX_BYTES).map_err(|cause| in_file(&cause))?;
+    let ports = [config.inter, config.intra].into_iter().chain(config.http);
+    let own = OwnAddresses::new(ports.map(SocketAddr::from));
+    RouteTable::parse(&content, &own).map_err(|cause| in_file(&cause))
+}
+
+/// What a table without an address means; with a registry this party's servers are found all the same.
+const NO_ADDRESSES: &str = "has no addresses: packets to other parties will not be forwarded";
+
+/// What `--check-config` says of the route table: that it cannot be used, or has nothing in it.
+pub fn about_table(config: &Config) -> Option<Note> {
+    let text = match read_table(config) {
+        Err(cause) => format!("route.table: {cause}"),
+        Ok(table) if table.all_routes().next().is_none() => {
+            format!(
+                "route.table: {} {NO_ADDRESSES}",
+                config.route_table.display()
+            )
+        }
+        Ok(_) => return None,
+    };
+    Some(Note {
+        level: Level::Warning,
+        line: None,
+        text,
+    })
+}
+
 async fn look_at_table(config: &Config) -> Vec<Finding> {
     let what = "route table";
     let path = &config.route_table;
-    let fail = |cause: String| {
-        vec![Finding::new(
-            Verdict::Fail,
-            what,
-            format!("{}: {cause}", path.display()),
-        )]
-    };
-    let content = match watched_file::read(path, lenient_json::MAX_BYTES) {
-        Ok(content) => content,
-        Err(error) => return fail(error.to_string()),
-    };
-    let ports = [config.inter, config.intra].into_iter().chain(config.http);
-    let own = OwnAddresses::new(ports.map(SocketAddr::from));
-    let table = match RouteTable::parse(&content, &own) {
+    let table = match read_table(config) {
         Ok(table) => table,
-        Err(error) => return fail(error.to_string()),
+        Err(cause) => return vec![Finding::new(Verdict::Fail, what, cause)],
     };
     let routes: BTreeMap<&str, &Route> = table
         .all_routes()
         .map(|route| (route.shown.as_str(), route))
         .collect();
-    let text = format!("{} is in order, {} addresses", path.display(), routes.len());
-    let mut findings = vec![Finding::new(Verdict::Ok, what, text)];
+    let first = match routes.len() {
+        0 => {
+            let text = format!("{} {NO_ADDRESSES}", path.display());
+            Finding::new(Verdict::Warn, what, text)
+        }
+        count => {
+            let text = format!("{} is in order, {count} addresses", path.display());
+            Finding::new(Verdict::Ok, what, text)
+        }
+    };
+    let mut findings = vec![first];
     let warnings = table.warnings().iter();
     findings.extend(warnings.map(|text| Finding::new(Verdict::Warn, what, text.to_string())));
     let tried = stream::iter(routes.values().take(MAX_ROUTES)).map(|route| look_at_route(route));
@@ -145,7 +174,12 @@ fn finding(record: Record) -> Finding {
         Status::Error => Verdict::Fail,
     };
     let what = record.check_item_name.trim_start_matches("check ");
-    Finding::new(verdict, what, record.msg)
+    // Java's word, which peers know.
+    let text = match record.msg.strip_suffix(REACHED) {
+        Some(address) => format!("{address}takes connections"),
+        None => record.msg,
+    };
+    Finding::new(verdict, what, text)
 }
 
 /// Until when a route's certificates are good; whether they are there is said already.

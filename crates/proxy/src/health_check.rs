@@ -11,6 +11,8 @@ use futures::{StreamExt as _, stream};
 use crate::node::Node;
 use crate::route_table::{Route, Target, TlsSettings};
 
+/// Java's word for an address that takes connections (contract 04 §B).
+pub(crate) const REACHED: &str = "telneted";
 /// Addresses that are tried at the same time.
 const AT_ONCE: usize = 32;
 /// Addresses that are tried at all.
@@ -90,7 +92,7 @@ pub(crate) async fn route_records(route: &Route) -> Vec<Record> {
     };
     let reached = tokio::time::timeout(PATIENCE, connect(&url)).await;
     let reached = match reached {
-        Ok(Ok(())) => record("check router", format!("{name}: telneted"), Status::Ok),
+        Ok(Ok(())) => record("check router", format!("{name}: {REACHED}"), Status::Ok),
         Ok(Err(cause)) => record("check router", format!("{name}: {cause}"), Status::Error),
         Err(_) => record(
             "check router",

@@ -74,6 +74,24 @@ pub(crate) fn problems(config: &Config) -> impl Iterator<Item = (&'static str, E
     single.into_iter().chain(batch)
 }
 
+/// Keys of sources that read `host.data.file`, when that file is not there.
+pub(crate) fn without_file(config: &Config) -> impl Iterator<Item = &'static str> {
+    let sources = open(config);
+    let reads_file = |source: &Configured| {
+        let name = source.as_ref().ok().and_then(Option::as_ref);
+        name.is_some_and(|source| ["file", "file-pick"].contains(&source.name()))
+    };
+    let readers = [
+        ("feature.single.adaptor", reads_file(&sources.single)),
+        ("feature.batch.adaptor", reads_file(&sources.batch)),
+    ];
+    let is_there = config.host_data_file.is_file();
+    let readers = readers
+        .into_iter()
+        .filter(move |(_, reads)| *reads && !is_there);
+    readers.map(|(key, _)| key)
+}
+
 /// Tries every one of `feature.sources`: its name, and what is wrong with it.
 pub(crate) async fn probe(config: &Config) -> Vec<(String, Result<(), String>)> {
     let Some(set) = open(config).set else {

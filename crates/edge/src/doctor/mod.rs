@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     Ok,
+    /// It is meant so, perhaps.
+    Note,
     /// It works, and should be looked at.
     Warn,
     /// Calls will fail because of it.
@@ -55,6 +57,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.verdict {
             Verdict::Ok => "ok  ",
+            Verdict::Note => "note",
             Verdict::Warn => "warn",
             Verdict::Fail => "FAIL",
         };
@@ -62,19 +65,23 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What the configuration itself makes worth a warning.
-pub fn configuration(notes: &[Note]) -> Vec<Finding> {
-    let warnings = notes.iter().filter(|note| note.level == Level::Warning);
-    let warnings = warnings.map(|note| {
+/// What the configuration itself makes worth saying, as `--check-config` does.
+pub fn configuration(role: &str, notes: &[Note]) -> Vec<Finding> {
+    let what = format!("{role} configuration");
+    let finding = |note: &Note| {
+        let verdict = match note.level {
+            Level::Warning => Verdict::Warn,
+            Level::Info => Verdict::Note,
+        };
         let line = note.line.map(|line| format!("line {line}: "));
         let text = format!("{}{}", line.unwrap_or_default(), note.text);
-        Finding::new(Verdict::Warn, "configuration", text)
-    });
-    let warnings: Vec<Finding> = warnings.collect();
-    if warnings.is_empty() {
-        return vec![Finding::new(Verdict::Ok, "configuration", "no warnings")];
+        Finding::new(verdict, &what, text)
+    };
+    let mut findings: Vec<Finding> = notes.iter().map(finding).collect();
+    if !findings.iter().any(|one| one.verdict == Verdict::Warn) {
+        findings.insert(0, Finding::new(Verdict::Ok, &what, "no warnings"));
     }
-    warnings
+    findings
 }
 
 /// Whether an `http(s)` address takes connections; `lost` is what it means when it does not.
@@ -115,12 +122,23 @@ mod tests {
             line,
             text: "x is not a key".to_owned(),
         };
+        let texts = |notes: &[Note]| -> Vec<String> {
+            let found = configuration("proxy", notes);
+            found.iter().map(Finding::to_string).collect()
+        };
         assert_eq!(
-            configuration(&[note(Level::Info, None)])[0].verdict,
-            Verdict::Ok
+            texts(&[note(Level::Info, None)]),
+            [
+                "ok   proxy configuration: no warnings",
+                "note proxy configuration: x is not a key"
+            ]
         );
-        let found = configuration(&[note(Level::Warning, Some(7)), note(Level::Info, None)]);
-        let texts: Vec<String> = found.iter().map(Finding::to_string).collect();
-        assert_eq!(texts, ["warn configuration: line 7: x is not a key"]);
+        assert_eq!(
+            texts(&[note(Level::Warning, Some(7)), note(Level::Info, None)]),
+            [
+                "warn proxy configuration: line 7: x is not a key",
+                "note proxy configuration: x is not a key"
+            ]
+        );
     }
 }

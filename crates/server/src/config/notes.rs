@@ -36,7 +36,16 @@ pub(super) fn about_sources(config: &Config, entries: &[Entry]) -> Vec<Note> {
             line: line_of(entries, key),
             text: format!("{key} gives the same made-up features for every id: for tests only"),
         });
-    features::problems(config).map(note).chain(mock).collect()
+    let file = config.host_data_file.display();
+    let without_file = features::without_file(config).map(|key| Note {
+        level: Level::Warning,
+        line: line_of(entries, key),
+        text: format!(
+            "{key} reads host.data.file, and {file} is no file that is there: calls that need it will answer 102"
+        ),
+    });
+    let problems = features::problems(config).map(note);
+    problems.chain(mock).chain(without_file).collect()
 }
 
 fn is_mock(source: &str) -> bool {
