@@ -55,6 +55,67 @@ fn the_shipped_configuration_is_ok() {
 }
 
 #[test]
+fn sources_without_their_file_are_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("rows.csv");
+    let text = format!(
+        "feature.single.adaptor=com.webank.ai.fate.serving.adaptor.dataaccess.TestFilePickAdapter\n\
+         feature.batch.adaptor=file-pick\nhost.data.file={}\n",
+        data.display()
+    );
+    let path = config(directory.path(), &text);
+    let said = |warnings: usize| {
+        let output = run(&["server", "--check-config", "--config", &path]);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let found = text.matches("adaptor reads host.data.file, and ").count();
+        assert_eq!(found, warnings, "{text}");
+        text
+    };
+    let text = said(2);
+    assert!(
+        text.contains("warning: line 2: feature.batch.adaptor"),
+        "{text}"
+    );
+    fs::write(&data, "").unwrap();
+    said(0);
+}
+
+/// Both ways round, and what the other port's client says.
+#[test]
+fn mixed_up_ports_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(
+        directory.path(),
+        "port=0\nserver.port=0\nmodel.cache.path=.\n",
+    );
+    let mut server = Running::with_log(&["server", "--config", &path], directory.path());
+    let ready = server.wait_for("takes calls");
+    let request = directory.path().join("request.json");
+    fs::write(&request, r#"{"featureData":{"x0":1}}"#).unwrap();
+    let request = request.to_str().unwrap();
+    let grpc = format!("127.0.0.1:{}", port(&ready, "grpc_addr="));
+    let http = format!("127.0.0.1:{}", port(&ready, "http_addr="));
+    let infer = |address: &str, more: &[&str]| {
+        let mut arguments = vec!["infer", "--address", address, "--service-id", "s"];
+        arguments.extend(["-f", request]);
+        arguments.extend(more);
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+        stderr(&output)
+    };
+    let said = infer(&http, &[]);
+    assert!(said.contains(&format!("{http} is an HTTP port")), "{said}");
+    let said = infer(&grpc, &["--http"]);
+    assert!(said.contains("this port speaks gRPC; HTTP is at"), "{said}");
+    let output = run(&["models", "--servings", &http]);
+    let said = stdout(&output) + &stderr(&output);
+    assert!(said.contains(&format!("{http} is an HTTP port")), "{said}");
+    server.signal("TERM");
+    assert_eq!(server.finish().0, Some(0));
+}
+
+#[test]
 fn every_problem_of_a_configuration_is_told_and_ends_with_2() {
     let directory = tempfile::tempdir().unwrap();
     let path = config(

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::transport::server::Connected;
 
+use crate::other_port;
 use crate::stream::Stream;
 use crate::taken::{Prompt, Untaken, Watch};
 use crate::tls::ServerTls;
@@ -191,7 +192,7 @@ impl Entrance {
 
 /// Why a connection is not served.
 enum NotBegun {
-    /// It did not say enough in time.
+    /// It did not say enough in time, or was told all there is to say.
     Silent,
     /// The TLS handshake failed.
     Handshake(io::Error),
@@ -266,6 +267,10 @@ impl Connection {
             let mut first = [0; PREFACE_BYTES];
             let read = stream.read_exact(&mut first).await;
             read.map_err(|_| NotBegun::Silent)?;
+            if other_port::is_http1(&first) {
+                other_port::tell_http1(&mut stream).await;
+                return Err(NotBegun::Silent);
+            }
             Ok(Self {
                 first,
                 taken: 0,

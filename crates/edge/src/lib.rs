@@ -39,6 +39,7 @@ pub mod log_queue;
 pub mod log_settings;
 pub mod managed;
 mod metered;
+mod other_port;
 pub mod payload;
 pub mod process;
 pub mod prometheus;

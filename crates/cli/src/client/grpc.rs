@@ -10,12 +10,13 @@ use fate_server::config::Address;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-use super::{Call, MAX_ANSWER_BYTES, late};
+use super::{Call, MAX_ANSWER_BYTES, failure, late};
 
 /// One connection to a guest.
 #[derive(Debug, Clone)]
 pub(crate) struct GrpcClient {
     client: InferenceServiceClient<Channel>,
+    address: Address,
     timeout: Duration,
 }
 
@@ -41,7 +42,11 @@ impl GrpcClient {
     ) -> anyhow::Result<GrpcClient> {
         let client = InferenceServiceClient::new(channel(address, timeout).await?)
             .max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(GrpcClient { client, timeout })
+        Ok(GrpcClient {
+            client,
+            address: address.clone(),
+            timeout,
+        })
     }
 
     /// Sends a body and gives the answer's.
@@ -57,19 +62,19 @@ impl GrpcClient {
                 Call::Batch => self.client.batch_inference(request).await,
             }
         };
-        let answer = tokio::time::timeout(self.timeout, answered)
-            .await
-            .map_err(|_| anyhow::anyhow!(late(self.timeout)))?
-            .map_err(|status| anyhow::anyhow!(self.describe(&status)))?;
-        Ok(answer.into_inner().body)
+        match tokio::time::timeout(self.timeout, answered).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner().body),
+            Ok(Err(status)) => Err(anyhow::anyhow!(self.describe(&status).await)),
+            Err(_) => Err(anyhow::anyhow!(late(self.timeout))),
+        }
     }
 
     /// The request's own time-out may end the call an instant before ours does.
-    fn describe(&self, status: &Status) -> String {
+    async fn describe(&self, status: &Status) -> String {
         let expired = status.code() == Code::Cancelled && status.message().contains("imeout");
         if expired || status.code() == Code::DeadlineExceeded {
             return late(self.timeout);
         }
-        format!("gRPC {:?}: {}", status.code(), status.message())
+        failure(&self.address, status).await
     }
 }

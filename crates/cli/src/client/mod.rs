@@ -2,11 +2,13 @@
 
 mod grpc;
 mod http;
+mod wrong_port;
 
 use std::time::Duration;
 
 pub(crate) use grpc::{GrpcClient, channel};
 pub(crate) use http::HttpClient;
+pub(crate) use wrong_port::failure;
 
 /// The largest answer taken; a server never sends more than half of it.
 const MAX_ANSWER_BYTES: usize = 64 << 20;

@@ -20,6 +20,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Serving {
     client: ModelServiceClient<Channel>,
+    address: Address,
     timeout: Duration,
 }
 
@@ -62,19 +63,24 @@ impl Serving {
         let channel = client::channel(address, timeout).await?;
         Ok(Serving {
             client: ModelServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),
+            address: address.clone(),
             timeout,
         })
     }
 
     pub(crate) async fn load(&mut self, request: wire::PublishRequest) -> anyhow::Result<Said> {
         let call = self.client.publish_load(Request::new(request));
-        let answer = within(self.timeout, call).await.context("publishLoad")?;
+        let answer = within(&self.address, self.timeout, call)
+            .await
+            .context("publishLoad")?;
         Ok(published(answer))
     }
 
     pub(crate) async fn bind(&mut self, request: wire::PublishRequest) -> anyhow::Result<Said> {
         let call = self.client.publish_bind(Request::new(request));
-        let answer = within(self.timeout, call).await.context("publishBind")?;
+        let answer = within(&self.address, self.timeout, call)
+            .await
+            .context("publishBind")?;
         Ok(published(answer))
     }
 
@@ -84,7 +90,9 @@ impl Serving {
             namespace: key.namespace.clone(),
         };
         let call = self.client.unload(Request::new(request));
-        let answer = within(self.timeout, call).await.context("unload")?;
+        let answer = within(&self.address, self.timeout, call)
+            .await
+            .context("unload")?;
         Ok(Said {
             code: answer.status_code,
             message: answer.message,
@@ -102,7 +110,9 @@ impl Serving {
             namespace: key.namespace.clone(),
         };
         let call = self.client.unbind(Request::new(request));
-        let answer = within(self.timeout, call).await.context("unbind")?;
+        let answer = within(&self.address, self.timeout, call)
+            .await
+            .context("unbind")?;
         Ok(Said {
             code: answer.status_code,
             message: answer.message,
@@ -114,7 +124,9 @@ impl Serving {
         let call = self
             .client
             .query_model(Request::new(wire::QueryModelRequest::default()));
-        let answer = within(self.timeout, call).await.context("queryModel")?;
+        let answer = within(&self.address, self.timeout, call)
+            .await
+            .context("queryModel")?;
         anyhow::ensure!(
             answer.retcode == 0,
             "queryModel: {} {}",
@@ -146,12 +158,13 @@ fn published(answer: wire::PublishResponse) -> Said {
 }
 
 async fn within<T>(
+    address: &Address,
     timeout: Duration,
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> anyhow::Result<T> {
     match tokio::time::timeout(timeout, call).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => anyhow::bail!("gRPC {:?}: {}", status.code(), status.message()),
+        Ok(Err(status)) => anyhow::bail!(client::failure(address, &status).await),
         Err(_) => anyhow::bail!("no answer within {} s", timeout.as_secs()),
     }
 }

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower::util::MapRequest;
 
 use crate::connections::{self, Places};
+use crate::other_port;
 use crate::taken::Prompt;
 
 pub use answer::{
@@ -74,7 +75,7 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
 
 async fn serve_connection(
     builder: auto::Builder<TokioExecutor>,
-    connection: TcpStream,
+    mut connection: TcpStream,
     routes: Router,
     stop: CancellationToken,
 ) {
@@ -82,6 +83,15 @@ async fn serve_connection(
         // It is gone already.
         return;
     };
+    tokio::select! {
+        // What has come is answered, stop or not.
+        biased;
+        is_http2 = other_port::is_http2(&connection) => if is_http2 {
+            return other_port::tell_http2(&mut connection).await;
+        },
+        () = tokio::time::sleep(connections::FIRST_WORDS_TIMEOUT) => return,
+        () = stop.cancelled() => return,
+    }
     let (asked, has_asked) = first_request::<Incoming>(caller);
     let service = TowerToHyperService::new(MapRequest::new(routes, asked));
     let connection = TokioIo::new(Prompt::new(connection));
