@@ -341,6 +341,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_missing() {
     let job = r#"{"initiator": {"role": "guest", "party_id": "9999"}, "role": {"guest": ["9999"]},
         "job_parameters": {"model_id": "m", "model_version": "v"}, "servings": SERVINGS}"#;
     let good = file("good.json", &job.replace("SERVINGS", "[]"));
+    let good_with = |from: &str, to: &str| job.replace("SERVINGS", "[]").replacen(from, to, 1);
     let blank = file("blank.json", &job.replace("SERVINGS", r#"["nowhere"]"#));
     let empty = file("empty.json", "{}");
     let conf = file("service_conf.yaml", "use_registry: false\n");
@@ -373,6 +374,28 @@ fn wrong_usage_ends_with_2_and_says_what_is_missing() {
         "servings cannot call 0.0.0.0",
     );
     with(&["bind", "-c", &good], "no service id");
+    let stranger = good_with(r#""role": "guest""#, r#""role": "host""#);
+    let stranger = file("stranger.json", &stranger);
+    for command in ["load", "bind", "unbind", "unload"] {
+        with(
+            &[command, "-c", &stranger],
+            "the initiator host:9999 is not one of the parties in role: guest:9999",
+        );
+    }
+    let host = good_with(r#""role": "guest""#, r#""role": "host""#);
+    let host = host.replace(r#"{"guest": ["#, r#"{"host": ["9999"], "guest": ["#);
+    let host = file("host.json", &host);
+    for command in ["bind", "unbind"] {
+        with(
+            &[command, "-c", &host, "--service-id", "s"],
+            "the initiator is host:9999; the job's guests: guest:9999",
+        );
+    }
+    let nothing = file("nothing.zip", "");
+    with(
+        &["load", "-c", &good, "--models", &nothing],
+        "nothing.zip is empty",
+    );
     with(
         &["bind", "-c", &good, "--service-id", "s"],
         "please configure servings",

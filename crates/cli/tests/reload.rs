@@ -99,6 +99,15 @@ fn a_good_file_takes_effect_and_a_bad_one_changes_nothing() {
     let waits = server.wait_for_log("takes effect after a restart");
     assert!(waits.contains("model.max.bytes"), "{waits}");
     assert_eq!(server.unbind(), "401");
+    // A secret is named, never shown.
+    server.hang_up("admin.token=sesame2\nmodel.max.bytes=5000\nlog.level=debug\n");
+    wait_for("the name of the secret alone", PATIENCE, || {
+        let log = server.process.log();
+        let mut lines = log.lines().filter(|line| line.contains("was read again"));
+        lines.find(|line| line.contains("admin.token") && !line.contains("log.level"))?;
+        Some(())
+    });
+    assert_eq!(server.unbind(), "401");
     // Without the token and with a limit that is none.
     server.hang_up("serving.max.inflight=many\n");
     let refused = server.wait_for_log("nothing has changed");

@@ -31,6 +31,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let job = Job::read(&args.job.file)?;
+    job.check_initiator_is_guest()?;
     let service_id = args
         .service_id
         .clone()

@@ -10,7 +10,7 @@ use fate_server::config::Address;
 use tokio::net::UdpSocket;
 
 use crate::exit::{Exit, Failure};
-use crate::publishing::job::{Job, JobFile};
+use crate::publishing::job::{Job, JobFile, named};
 use crate::publishing::report::Report;
 use crate::publishing::requests::{self, LoadFrom, PartyPart};
 use crate::publishing::serving::{Said, Serving};
@@ -76,15 +76,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn parties<'a>(job: &'a Job, only: Option<&str>) -> Result<Vec<&'a PartyPart>, Failure> {
-    let is_asked = |party: &&PartyPart| {
-        only.is_none_or(|only| only == format!("{}:{}", party.role, party.party_id))
-    };
+    let is_asked = |party: &&PartyPart| only.is_none_or(|only| only == named(party));
     let parties: Vec<&PartyPart> = job.serving_parties().filter(is_asked).collect();
     if parties.is_empty() {
-        let known: Vec<String> = job
-            .serving_parties()
-            .map(|party| format!("{}:{}", party.role, party.party_id))
-            .collect();
+        let known: Vec<String> = job.serving_parties().map(named).collect();
         return Err(Failure::usage(format!(
             "no such party in the job, it has: {}",
             known.join(", ")

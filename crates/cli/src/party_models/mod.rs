@@ -62,6 +62,9 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Opened>, Failure> {
             path.display()
         )));
     }
+    if found.len() == 0 {
+        return Err(Failure::usage(format!("{} is empty", path.display())));
+    }
     if path.file_name().is_some_and(|name| name == "index.json") {
         // A bare `index.json` has the empty parent.
         let parent = path

@@ -76,6 +76,14 @@ impl Job {
                 .ok_or_else(|| format!("initiator.{name} is missing"))
         };
         let initiator = part(&of_initiator("role")?, &of_initiator("party_id")?);
+        if !parties.contains(&initiator) {
+            let (shown, known) = (named(&initiator), parties.iter().map(named));
+            let known: Vec<String> = known.collect();
+            return Err(format!(
+                "the initiator {shown} is not one of the parties in role: {}",
+                known.join(", ")
+            ));
+        }
         Ok(Job {
             parties,
             initiator,
@@ -90,10 +98,32 @@ impl Job {
         })
     }
 
+    /// Service ids are bound to the initiator's model, and to a guest's only.
+    ///
+    /// # Errors
+    /// Wrong usage: the initiator is no guest.
+    pub(crate) fn check_initiator_is_guest(&self) -> Result<(), Failure> {
+        if self.initiator.role == "guest" {
+            return Ok(());
+        }
+        let guests = self.parties.iter().filter(|party| party.role == "guest");
+        let guests: Vec<String> = guests.map(named).collect();
+        Err(Failure::usage(format!(
+            "service ids are bound to a guest's model, and the initiator is {}; the job's guests: {}",
+            named(&self.initiator),
+            guests.join(", ")
+        )))
+    }
+
     /// The parties that servings know: all but arbiters.
     pub(crate) fn serving_parties(&self) -> impl Iterator<Item = &PartyPart> {
         self.parties.iter().filter(|party| party.role != "arbiter")
     }
+}
+
+/// As `--party` takes it.
+pub(crate) fn named(party: &PartyPart) -> String {
+    format!("{}:{}", party.role, party.party_id)
 }
 
 /// The option of every command that takes such a file.
@@ -206,6 +236,10 @@ mod tests {
             (
                 r#"{"initiator": {}, "role": {"guest": [[]]}, "job_parameters": {"model_id": "m", "model_version": "v"}}"#,
                 "role.guest: [] is not a party id",
+            ),
+            (
+                r#"{"initiator": {"role": "guest", "party_id": 9999}, "role": {"guest": [10000], "host": ["9999"]}, "job_parameters": {"model_id": "m", "model_version": "v"}}"#,
+                "the initiator guest:9999 is not one of the parties in role: guest:10000, host:9999",
             ),
         ] {
             let error = job(text).unwrap_err();
