@@ -79,8 +79,7 @@ fn levels_change_what_is_written_and_libraries_stay_silent_unless_named() {
     assert_eq!(set("alterSysLogLevel/DEBUG"), "ok");
     nonsense();
     infer("at-debug");
-    let reason = "failed: the level is not a log4j2 level name";
-    assert_eq!(set("alterSysLogLevel/bogus"), reason);
+    assert_eq!(set("alterSysLogLevel/bogus"), "failed");
     assert_eq!(set("alterPkgLogLevel?level=trace&pkgName=h2"), "ok");
     infer("with-h2");
     assert_eq!(set("alterPkgLogLevel?level=error&pkgName=h2"), "ok");
@@ -101,7 +100,7 @@ fn levels_change_what_is_written_and_libraries_stay_silent_unless_named() {
     }
     assert!(after.contains(" h2::"), "{after}");
     assert!(
-        before.contains(reason.strip_prefix("failed: ").unwrap()),
+        before.contains("the level is not a log4j2 level name"),
         "{before}"
     );
     for (case, is_there) in [

@@ -1,10 +1,14 @@
-//! The endpoints that change log levels (contract 01 §9.5, 04 A.2.3): `ok`, or `failed` and the reason.
+//! The endpoints that change log levels (contract 01 §9.5, 04 A.2.3): `ok` or `failed`, whose reason is in a header and in
+//! the log.
 
-use axum::http::Uri;
+use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 
 use super::text_response;
 use crate::log_levels::LogLevels;
+
+/// Scripts compare the body with `failed`.
+const REASON: HeaderName = HeaderName::from_static("fate-reason");
 
 /// `…/alterSysLogLevel/{level}`: the level of everything that has none of its own.
 pub fn change_system_level(levels: Option<&LogLevels>, level: &str) -> Response {
@@ -44,7 +48,24 @@ fn changed(
         }
         Err(cause) => {
             tracing::warn!(?level, ?of, cause, "log level not changed");
-            text_response(format!("failed: {cause}"))
+            let mut response = text_response("failed");
+            // Causes are our own words.
+            if let Ok(reason) = HeaderValue::try_from(cause) {
+                response.headers_mut().insert(REASON, reason);
+            }
+            response
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_has_its_reason_in_a_header() {
+        let response = change_system_level(None, "info");
+        let reason = response.headers()[REASON].to_str().unwrap();
+        assert_eq!(reason, "this process gives no access to its log levels");
     }
 }
