@@ -90,20 +90,12 @@ impl Seldom {
     }
 }
 
-/// Connections that have begun to speak HTTP/2, secured if there is `tls`, without end; never yields an error. Must be polled inside a tokio
+/// Connections that have begun to speak HTTP/2, secured if there is `tls`, without end. Must be polled inside a tokio
 /// runtime; dropping it closes the listener and the connections that have not begun to speak.
-pub fn accept_http2(
-    listener: TcpListener,
-    tls: Option<ServerTls>,
-) -> impl futures::Stream<Item = io::Result<Connection>> {
-    begin_http2(Arrivals::at(listener), tls)
-}
-
-/// As [`accept_http2`], with what arrives in any way.
 pub(crate) fn begin_http2(
     arrivals: Arrivals,
     tls: Option<ServerTls>,
-) -> impl futures::Stream<Item = io::Result<Connection>> {
+) -> impl futures::Stream<Item = Connection> {
     let entrance = Entrance {
         arrivals,
         tls,
@@ -112,7 +104,7 @@ pub(crate) fn begin_http2(
     };
     stream::unfold(entrance, |mut entrance| async move {
         let connection = entrance.next().await;
-        Some((Ok(connection), entrance))
+        Some((connection, entrance))
     })
 }
 
@@ -245,7 +237,11 @@ pub struct Origin {
 impl Origin {
     /// The address behind a request.
     pub fn address(request: &Extensions) -> Option<IpAddr> {
-        request.get::<Self>()?.address.map(|address| address.ip())
+        request.get::<Self>()?.ip()
+    }
+
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip())
     }
 }
 
@@ -358,12 +354,12 @@ mod tests {
     async fn a_silent_connection_blocks_nobody_and_the_first_bytes_are_not_lost() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut accepted = Box::pin(accept_http2(listener, None));
+        let mut accepted = Box::pin(begin_http2(Arrivals::at(listener), None));
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut speaker = TcpStream::connect(address).await.unwrap();
         let sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand more";
         speaker.write_all(sent).await.unwrap();
-        let mut connection = accepted.next().await.unwrap().unwrap();
+        let mut connection = accepted.next().await.unwrap();
         let mut received = vec![0; sent.len()];
         connection.read_exact(&mut received).await.unwrap();
         assert_eq!(received, sent);

@@ -3,29 +3,31 @@
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
+use futures::StreamExt as _;
 use http::{Request, Response};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic::transport::server::Router;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Service;
-use tower::layer::util::{Identity, Stack};
 
 use crate::adaptive::Lateness;
 use crate::connections::{self, Arrivals};
 use crate::intake::ByteBudget;
 use crate::lane;
-use crate::metered::MeterLayer;
+use crate::metered::Metered;
+use crate::served::{self, Services, Unary};
 use crate::tls::ServerTls;
 
-/// Streams of one connection: as many as a proxy has calls to one peer, else they would wait in line unseen. What all of
-/// them hold is bounded by the budget of bytes, see `metered`.
-const MAX_CONCURRENT_STREAMS: u32 = 256;
+pub use crate::served::Asked;
+
 /// Health and reflection take names, not data.
 const MAX_NAME_BYTES: usize = 16 << 10;
 
@@ -52,10 +54,15 @@ impl Health {
 
 /// Services that have been put together but do not listen yet.
 pub struct GrpcServices {
-    router: Router<Stack<MeterLayer, Identity>>,
+    routes: Routes,
+    unary: Vec<Arc<Unary>>,
+    budget: Arc<ByteBudget>,
     tls: Option<ServerTls>,
     lateness: Option<Arc<Lateness>>,
 }
+
+/// What the lanes of a listener have in common.
+type Shared = (Arc<Services>, Option<ServerTls>, Option<Arc<Lateness>>);
 
 impl std::fmt::Debug for GrpcServices {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -81,23 +88,36 @@ impl GrpcServices {
             services: names,
         };
         health.set_serving(false).await;
-        let router = tonic::transport::Server::builder()
-            .tcp_nodelay(true)
-            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
-            .http2_keepalive_interval(Some(Duration::from_secs(20)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .layer(MeterLayer { budget })
-            .add_service(health_server.max_decoding_message_size(MAX_NAME_BYTES))
+        let routes = Routes::new(health_server.max_decoding_message_size(MAX_NAME_BYTES))
             .add_service(v1.max_decoding_message_size(MAX_NAME_BYTES))
             .add_service(v1alpha.max_decoding_message_size(MAX_NAME_BYTES));
         let services = Self {
-            router,
+            routes,
+            unary: Vec::new(),
+            budget,
             tls: None,
             lateness: None,
         };
         Ok((services, health))
+    }
+
+    /// A method of one message and one answer, both as bytes, before all services: it is answered on its connection's own
+    /// task. `answer` must not take long without waiting.
+    pub fn with_unary<F>(
+        mut self,
+        path: &'static str,
+        max_bytes: usize,
+        answer: impl Fn(Asked) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Bytes, Status>> + Send + 'static,
+    {
+        self.unary.push(Arc::new(Unary {
+            path,
+            max_bytes,
+            answer: Box::new(move |asked| Box::pin(answer(asked))),
+        }));
+        self
     }
 
     /// One more service.
@@ -112,7 +132,7 @@ impl GrpcServices {
         S::Future: Send + 'static,
     {
         Self {
-            router: self.router.add_service(service),
+            routes: self.routes.add_service(service),
             ..self
         }
     }
@@ -133,9 +153,22 @@ impl GrpcServices {
         }
     }
 
+    fn shared(self) -> Shared {
+        let services = Services {
+            unary: self.unary,
+            routes: Metered {
+                inner: self.routes.prepare(),
+                budget: Arc::clone(&self.budget),
+            },
+            budget: self.budget,
+        };
+        (Arc::new(services), self.tls, self.lateness)
+    }
+
     /// Serves until `stop` is cancelled and the calls in flight are answered.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        serve(self.router, Arrivals::at(listener), self.tls, stop).await;
+        let (services, tls, _) = self.shared();
+        serve(services, Arrivals::at(listener), tls, stop).await;
     }
 
     /// The same on the lanes of these numbers; see [`crate::lane`]. When one of them ends before `stop`, `failed` is
@@ -148,10 +181,10 @@ impl GrpcServices {
         failed: CancellationToken,
     ) {
         let until = stop.clone();
+        let (services, tls, lateness) = self.shared();
         let serve = move |arrivals| {
-            let (router, tls) = (self.router.clone(), self.tls.clone());
-            let served = serve(router, arrivals, tls, stop.clone());
-            let lateness = self.lateness.clone();
+            let served = serve(Arc::clone(&services), arrivals, tls.clone(), stop.clone());
+            let lateness = lateness.clone();
             async move {
                 match lateness {
                     Some(lateness) => tokio::select! {
@@ -173,18 +206,24 @@ impl GrpcServices {
 }
 
 async fn serve(
-    router: Router<Stack<MeterLayer, Identity>>,
+    services: Arc<Services>,
     arrivals: Arrivals,
     tls: Option<ServerTls>,
     stop: CancellationToken,
 ) {
-    let accepted = connections::begin_http2(arrivals, tls);
-    let served = router
-        .serve_with_incoming_shutdown(accepted, stop.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the gRPC listener failed");
+    let mut accepted = Box::pin(connections::begin_http2(arrivals, tls));
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(connection) = accepted.next() => {
+                open.spawn(served::serve(connection, Arc::clone(&services), stop.clone()));
+            }
+            Some(_) = open.join_next() => {}
+            () = stop.cancelled() => break,
+        }
     }
+    drop(accepted);
+    while open.join_next().await.is_some() {}
 }
 
 fn reflection(names: &[&'static str]) -> tonic_reflection::server::Builder<'static> {

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::alarm;
 use crate::connections::{self, Arrivals, Places};
 
 /// Blocking work of a lane gets this long when it ends.
@@ -122,6 +123,7 @@ fn start<F: Future<Output = ()>>(
         .name(format!("lane-{number}"))
         .spawn(move || {
             LANE.set(Some(lane));
+            runtime.spawn(alarm::keep());
             runtime.block_on(work());
             runtime.shutdown_timeout(SHUTDOWN_GRACE);
             drop(end);

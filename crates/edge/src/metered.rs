@@ -15,38 +15,22 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::Service;
 
 use crate::connections::Origin;
 use crate::intake::{ByteBudget, Pace, Share};
+use crate::served::no_room;
 
 /// Reflection is a conversation: its body ends when the client leaves. Its messages are bounded by a limit of their own.
 const CONVERSATIONS: &str = "/grpc.reflection.";
 /// Its answer goes on until the client leaves.
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// Puts [`Metered`] around the services.
-#[derive(Debug, Clone)]
-pub(crate) struct MeterLayer {
-    pub(crate) budget: Arc<ByteBudget>,
-}
-
-impl<S> Layer<S> for MeterLayer {
-    type Service = Metered<S>;
-
-    fn layer(&self, inner: S) -> Metered<S> {
-        Metered {
-            inner,
-            budget: Arc::clone(&self.budget),
-        }
-    }
-}
-
 /// Services whose request bodies are metered until their calls are answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Metered<S> {
-    inner: S,
-    budget: Arc<ByteBudget>,
+    pub(crate) inner: S,
+    pub(crate) budget: Arc<ByteBudget>,
 }
 
 impl<S> Service<Request<Body>> for Metered<S>
@@ -110,9 +94,7 @@ impl MeteredBody {
         if self.share.take(bytes) {
             Ok(frame)
         } else {
-            Err(Status::resource_exhausted(
-                "request was block by over load: serving.max.body.bytes are held by other requests",
-            ))
+            Err(no_room())
         }
     }
 }
@@ -205,10 +187,10 @@ mod tests {
                 Ok::<_, Status>(Response::new(Body::default()))
             }
         });
-        let layer = MeterLayer {
+        let mut metered = Metered {
+            inner: service,
             budget: Arc::clone(&budget),
         };
-        let mut metered = layer.layer(service);
         let answered = metered.call(Request::new(unfinished(&[b"12345"]))).await;
         answered.unwrap();
         assert!(budget.share().take(5));

@@ -25,7 +25,8 @@ use tokio::time::Instant;
 
 use registered::RegisteredProxies;
 
-const UNARY_CALL: &str = "/com.webank.ai.fate.api.networking.proxy.DataTransferService/unaryCall";
+pub(crate) const UNARY_CALL: &str =
+    "/com.webank.ai.fate.api.networking.proxy.DataTransferService/unaryCall";
 
 /// Where packets for a party go. One connection per address.
 #[derive(Debug)]

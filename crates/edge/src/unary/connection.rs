@@ -13,12 +13,11 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use h2::client::{self, SendRequest};
-use h2::{Ping, PingPong};
 use http::Uri;
 use parking_lot::Mutex;
-use tokio::time::{sleep, timeout};
 use tower::Service as _;
 
+use super::ping::until_silent;
 use crate::dial::Dialer;
 
 /// As on all connections of this program, quiet ones included.
@@ -135,22 +134,7 @@ where
     tokio::select! {
         // Callers hear of its errors themselves.
         _ = connection => {}
-        () = until_silent(pings) => tracing::info!("a peer does not answer pings: its connection is closed"),
+        () = until_silent(pings, PING_EVERY, PONG_LIMIT) => tracing::info!("a peer does not answer pings: its connection is closed"),
     }
     is_over.store(true, Ordering::Relaxed);
-}
-
-async fn until_silent(pings: Option<PingPong>) {
-    let Some(mut pings) = pings else {
-        return std::future::pending().await;
-    };
-    loop {
-        sleep(PING_EVERY).await;
-        match timeout(PONG_LIMIT, pings.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {}
-            // The connection is over; that is told by itself.
-            Ok(Err(_)) => return std::future::pending().await,
-            Err(_) => return,
-        }
-    }
 }

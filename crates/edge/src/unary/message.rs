@@ -18,6 +18,33 @@ const SMALL: usize = 4 << 10;
 /// What is reserved at once for a message whose length is only claimed.
 const MAX_RESERVED: usize = 256 << 10;
 
+/// Why a body is not the one message of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    #[error("there is no message")]
+    None,
+    #[error("the message breaks off")]
+    BreaksOff,
+    #[error("there is more than one message")]
+    MoreThanOne,
+    /// With its flag.
+    #[error("messages are not compressed here")]
+    Compressed(u8),
+    #[error("the message has {length} bytes, the limit is {limit}")]
+    TooLong { length: usize, limit: usize },
+}
+
+impl From<Unusable> for Status {
+    fn from(cause: Unusable) -> Self {
+        let text = cause.to_string();
+        match cause {
+            Unusable::Compressed(_) => Self::unimplemented(text),
+            Unusable::TooLong { .. } => Self::out_of_range(text),
+            _ => Self::internal(text),
+        }
+    }
+}
+
 /// A message that arrives in chunks. The one that comes in a single chunk is not copied.
 #[derive(Debug)]
 pub struct Assembly {
@@ -40,7 +67,7 @@ impl Assembly {
     ///
     /// # Errors
     /// There is more than one message, or one that is too large or compressed.
-    pub fn push(&mut self, chunk: Bytes) -> Result<(), Status> {
+    pub fn push(&mut self, chunk: Bytes) -> Result<(), Unusable> {
         if self.only.is_empty() && self.joined.is_empty() {
             self.only = chunk;
         } else {
@@ -54,16 +81,14 @@ impl Assembly {
         let received = self.received();
         match received.first() {
             None | Some(0) => {}
-            Some(_) => return Err(Status::unimplemented("messages are not compressed here")),
+            Some(flag) => return Err(Unusable::Compressed(*flag)),
         }
         match length(received) {
-            Some(length) if length > self.limit => Err(Status::out_of_range(format!(
-                "the message has {length} bytes, the limit is {}",
-                self.limit
-            ))),
-            Some(length) if received.len() > PREFIX + length => {
-                Err(Status::internal("there is more than one message"))
-            }
+            Some(length) if length > self.limit => Err(Unusable::TooLong {
+                length,
+                limit: self.limit,
+            }),
+            Some(length) if received.len() > PREFIX + length => Err(Unusable::MoreThanOne),
             _ => Ok(()),
         }
     }
@@ -72,7 +97,7 @@ impl Assembly {
     ///
     /// # Errors
     /// There is none, or a part of it.
-    pub fn finish(self) -> Result<Bytes, Status> {
+    pub fn finish(self) -> Result<Bytes, Unusable> {
         let whole = if self.joined.is_empty() {
             self.only
         } else {
@@ -80,8 +105,8 @@ impl Assembly {
         };
         match length(&whole) {
             Some(length) if whole.len() == PREFIX + length => Ok(whole.slice(PREFIX..)),
-            _ if whole.is_empty() => Err(Status::internal("there is no message")),
-            _ => Err(Status::internal("the message breaks off")),
+            _ if whole.is_empty() => Err(Unusable::None),
+            _ => Err(Unusable::BreaksOff),
         }
     }
 
@@ -174,7 +199,7 @@ mod tests {
             .iter()
             .try_for_each(|part| assembly.push(Bytes::copy_from_slice(part)));
         let finished = pushed.and_then(|()| assembly.finish());
-        finished.map_err(|status| status.message().to_owned())
+        finished.map_err(|cause| cause.to_string())
     }
 
     #[test]

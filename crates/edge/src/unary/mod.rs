@@ -7,7 +7,9 @@
 mod connection;
 mod lane_clients;
 pub mod message;
+pub(crate) mod ping;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,13 +18,14 @@ use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_TYPE, HeaderValue, TE, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::metadata::GRPC_CONTENT_TYPE;
 use tonic::{Code, Status};
 
 use self::connection::Connection;
 pub use self::lane_clients::LaneClients;
-use self::message::{Assembly, chunks};
+use self::message::{Assembly, Unusable, chunks};
+use crate::alarm::until;
 use crate::channel::status_name;
 use crate::config::Address;
 use crate::dial::Dialer;
@@ -92,7 +95,7 @@ impl UnaryClient {
             return Err(Unanswered::Late);
         }
         let request = || self.request(path, headers, deadline);
-        let answered = timeout_at(deadline, self.exchange(request, message)).await;
+        let answered = until(deadline, pin!(self.exchange(request, message))).await;
         answered.unwrap_or(Err(Unanswered::Late))
     }
 
@@ -206,7 +209,7 @@ async fn receive(response: Response<RecvStream>, limit: usize) -> Result<Bytes, 
         let chunk = chunk.map_err(broken)?;
         // What is left of a stream that is over needs no room.
         let _ = body.flow_control().release_capacity(chunk.len());
-        assembly.push(chunk).map_err(Unanswered::Said)?;
+        assembly.push(chunk).map_err(unusable)?;
     }
     let trailers = body.trailers().await.map_err(broken)?;
     match trailers.as_ref().and_then(Status::from_header_map) {
@@ -216,7 +219,11 @@ async fn receive(response: Response<RecvStream>, limit: usize) -> Result<Bytes, 
             return Err(Unanswered::Said(Status::internal(text)));
         }
     }
-    assembly.finish().map_err(Unanswered::Said)
+    assembly.finish().map_err(unusable)
+}
+
+fn unusable(cause: Unusable) -> Unanswered {
+    Unanswered::Said(cause.into())
 }
 
 fn said(status: Status) -> Result<(), Unanswered> {

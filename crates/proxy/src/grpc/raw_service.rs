@@ -154,7 +154,7 @@ async fn receive(mut body: Body, max_bytes: usize) -> Result<Bytes, Status> {
             assembly.push(chunk)?;
         }
     }
-    assembly.finish()
+    Ok(assembly.finish()?)
 }
 
 fn unimplemented() -> Answer {

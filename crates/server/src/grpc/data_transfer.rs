@@ -2,27 +2,34 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use fate_edge::grpc::Asked;
 use fate_edge::lane;
 use fate_proto::proxy::Packet;
-use fate_proto::proxy::data_transfer_service_server::DataTransferService;
-use tonic::{Request, Response, Status};
+use prost::Message as _;
+use tonic::Status;
 
-use super::Edge;
+use super::{stopping, undecodable};
+use crate::node::Node;
+use crate::transport::UNARY_CALL;
+
+pub(super) const PATH: &str = UNARY_CALL;
 
 /// Bytes of ids that are answered on their connection's lane: about a hundred rows.
 const SHORT_PACKET: usize = 16 << 10;
 
-#[tonic::async_trait]
-impl DataTransferService for Edge {
-    async fn unary_call(&self, request: Request<Packet>) -> Result<Response<Packet>, Status> {
-        let guest = self.node.peer(request.metadata().as_ref());
-        let packet = request.into_inner();
-        let length = packet.body.as_ref().map_or(0, |body| body.value.len());
-        if length <= SHORT_PACKET {
-            return Ok(Response::new(self.node.unary_call(packet, guest).await));
-        }
-        let node = Arc::clone(&self.node);
-        let answered = lane::aside(async move { node.unary_call(packet, guest).await }).await;
-        answered.map(Response::new).map_err(super::stopping)
+pub(super) async fn unary_call(node: Arc<Node>, asked: Asked) -> Result<Bytes, Status> {
+    let guest = node.peer(&asked.headers);
+    let packet = Packet::decode(asked.message).map_err(undecodable)?;
+    let length = packet.body.as_ref().map_or(0, |body| body.value.len());
+    if length <= SHORT_PACKET {
+        return Ok(answer(&node.unary_call(packet, guest).await));
     }
+    let answered = lane::aside(async move { node.unary_call(packet, guest).await }).await;
+    let reply = answered.map_err(stopping)?;
+    Ok(answer(&reply))
+}
+
+fn answer(reply: &Packet) -> Bytes {
+    reply.encode_to_vec().into()
 }

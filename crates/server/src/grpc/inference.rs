@@ -2,59 +2,51 @@
 
 use std::sync::Arc;
 
-use fate_edge::connections::Origin;
+use bytes::Bytes;
+use fate_edge::grpc::Asked;
 use fate_edge::lane;
 use fate_proto::inference::InferenceMessage;
-use fate_proto::inference::inference_service_server::InferenceService;
-use tonic::{Request, Response, Status};
+use prost::Message as _;
+use tonic::Status;
 
-use super::Edge;
-use crate::caller::Caller;
+use super::{stopping, undecodable};
+use crate::node::Node;
+
+pub(super) const INFERENCE: &str = "/com.webank.ai.fate.api.serving.InferenceService/inference";
+pub(super) const BATCH_INFERENCE: &str =
+    "/com.webank.ai.fate.api.serving.InferenceService/batchInference";
 
 /// Bytes of a batch that is answered on its connection's lane: about a millisecond.
 const SHORT_BATCH: usize = 64 << 10;
 
-#[tonic::async_trait]
-impl InferenceService for Edge {
-    async fn inference(
-        &self,
-        request: Request<InferenceMessage>,
-    ) -> Result<Response<InferenceMessage>, Status> {
-        let client = self.client(&request);
-        let body = self.node.infer(request.into_inner().body, client).await;
-        Ok(Response::new(answer(body)))
-    }
-
-    async fn batch_inference(
-        &self,
-        request: Request<InferenceMessage>,
-    ) -> Result<Response<InferenceMessage>, Status> {
-        let client = self.client(&request);
-        let body = request.into_inner().body;
-        if body.len() <= SHORT_BATCH {
-            return Ok(Response::new(answer(
-                self.node.infer_batch(body, client).await,
-            )));
-        }
-        let node = Arc::clone(&self.node);
-        let answered = lane::aside(async move { node.infer_batch(body, client).await }).await;
-        answered
-            .map(|body| Response::new(answer(body)))
-            .map_err(super::stopping)
-    }
+/// One row.
+pub(super) async fn single(node: Arc<Node>, asked: Asked) -> Result<Bytes, Status> {
+    let client = node.client(&asked.headers, asked.address);
+    let body = body(asked.message)?;
+    Ok(answer(node.infer(body, client).await))
 }
 
-impl Edge {
-    fn client<T>(&self, request: &Request<T>) -> Caller {
-        let address = Origin::address(request.extensions());
-        self.node.client(request.metadata().as_ref(), address)
+/// Many rows.
+pub(super) async fn batch(node: Arc<Node>, asked: Asked) -> Result<Bytes, Status> {
+    let client = node.client(&asked.headers, asked.address);
+    let body = body(asked.message)?;
+    if body.len() <= SHORT_BATCH {
+        return Ok(answer(node.infer_batch(body, client).await));
     }
+    let answered = lane::aside(async move { node.infer_batch(body, client).await }).await;
+    answered.map(answer).map_err(stopping)
+}
+
+fn body(message: Bytes) -> Result<Bytes, Status> {
+    let decoded = InferenceMessage::decode(message);
+    decoded.map(|message| message.body).map_err(undecodable)
 }
 
 /// Errors of the application are codes inside the body; the call itself is always OK.
-fn answer(body: Vec<u8>) -> InferenceMessage {
-    InferenceMessage {
+fn answer(body: Vec<u8>) -> Bytes {
+    let message = InferenceMessage {
         body: body.into(),
         ..InferenceMessage::default()
-    }
+    };
+    message.encode_to_vec().into()
 }
