@@ -51,7 +51,14 @@ where
         }
         SystemTime.format_time(&mut writer)?;
         let level = event.metadata().level();
-        writeln!(writer, " {level:>5} {FLOW}: {}", fields(event).message)
+        write!(writer, " {level:>5} {FLOW}: ")?;
+        let mut message = Message {
+            out: writer.by_ref(),
+            written: Ok(()),
+        };
+        event.record(&mut message);
+        message.written?;
+        writer.write_char('\n')
     }
 }
 
@@ -74,6 +81,22 @@ fn json(event: &Event<'_>) -> Value {
         line.entry(name).or_insert(value);
     }
     Value::Object(line)
+}
+
+/// Writes the message and leaves the fields out: there is a line for every call.
+struct Message<'w> {
+    out: Writer<'w>,
+    written: fmt::Result,
+}
+
+impl Visit for Message<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.written = write!(self.out, "{value:?}");
+        }
+    }
+
+    fn record_str(&mut self, _: &Field, _: &str) {}
 }
 
 fn fields(event: &Event<'_>) -> Fields {

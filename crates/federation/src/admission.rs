@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use fate_domain::fault::Fault;
-use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
 use fate_model::{InUse, LoadedModel};
 
@@ -29,17 +28,17 @@ pub(crate) fn check_interface(
 pub(crate) fn enter_model(model: &Arc<LoadedModel>, limit: Option<usize>) -> Result<InUse, Fault> {
     model
         .enter(limit.unwrap_or(usize::MAX))
-        .ok_or_else(|| over_load(format!("model resource: {}", model.key.resource_name())))
+        .ok_or_else(|| over_load(format!("model resource: {}", model.resource)))
 }
 
 /// Code 124 for rows over a model's limit.
 pub(crate) fn check_model(
     admission: &dyn Admission,
-    key: &ModelKey,
+    model: &LoadedModel,
     rows: usize,
 ) -> Result<(), Fault> {
-    let resource = key.resource_name();
-    if admission.pass(&resource, u32::try_from(rows).unwrap_or(u32::MAX)) {
+    let resource = &model.resource;
+    if admission.pass(resource, u32::try_from(rows).unwrap_or(u32::MAX)) {
         return Ok(());
     }
     Err(over_load(format!("model resource: {resource}")))

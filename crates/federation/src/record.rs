@@ -1,10 +1,11 @@
 //! What a finished call leaves for counters and logs.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fate_domain::fault::Fault;
-use fate_domain::model_key::ModelKey;
 use fate_domain::return_code::ReturnCode;
+use fate_model::LoadedModel;
 
 /// The body of an answer, and what is to be counted.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub struct CallRecord {
     /// Resource that is counted.
     pub resource: &'static str,
     /// The model, once it was found.
-    pub model: Option<ModelKey>,
+    pub model: Option<Arc<LoadedModel>>,
     /// Whether it was refused because its model has as many calls as it may have.
     pub is_model_full: bool,
     /// Rows asked for.

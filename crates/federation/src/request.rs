@@ -311,9 +311,16 @@ fn cut(value: f64) -> Option<i32> {
     fits.then_some(value as i32)
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// 32 hexadecimal digits, as Java's identifiers without dashes.
 pub(crate) fn random_id() -> String {
-    format!("{:032x}", rand::random::<u128>())
+    let digits = rand::random::<[u8; 16]>().map(|byte| {
+        let digit = |half: u8| HEX[usize::from(half)];
+        [digit(byte >> 4), digit(byte & 15)]
+    });
+    // Digits are text.
+    String::from_utf8_lossy(digits.as_flattened()).into_owned()
 }
 
 #[cfg(test)]

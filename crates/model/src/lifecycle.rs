@@ -451,6 +451,7 @@ impl Models {
 impl LoadedModel {
     pub(crate) fn new(description: Description, plan: Plan, note: Option<String>) -> Self {
         LoadedModel {
+            resource: description.key.resource_name(),
             key: description.key,
             role: description.role,
             party_id: description.party_id,

@@ -21,6 +21,8 @@ pub struct Remote {
 #[derive(Debug)]
 pub struct LoadedModel {
     pub key: ModelKey,
+    /// The key's name among the resources of counters and flow rules; made once, every call needs it.
+    pub resource: String,
     pub role: Role,
     /// The local party.
     pub party_id: String,

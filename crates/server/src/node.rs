@@ -240,10 +240,9 @@ impl Node {
             self.flow.failed(record.resource, 1);
         }
         if let Some(model) = &record.model {
-            let resource = model.resource_name();
             let (succeeded, failed) = rows_of(record);
-            self.flow.succeeded(&resource, succeeded);
-            self.flow.failed(&resource, failed);
+            self.flow.succeeded(&model.resource, succeeded);
+            self.flow.failed(&model.resource, failed);
         }
         let shown = self.config.load().logs.shown;
         let line = flow_log::Line {
@@ -267,7 +266,7 @@ impl Node {
         match &record.model {
             Some(model) if record.is_model_full => {
                 self.telemetry.shed(Shed::Model);
-                self.flow.blocked(&model.resource_name(), record.rows);
+                self.flow.blocked(&model.resource, record.rows);
             }
             _ => self.telemetry.shed(Shed::Rate),
         }
@@ -339,9 +338,9 @@ impl Node {
         if !is_guest || !self.flow_log.is_on() {
             return String::new();
         }
-        let published = self.models.snapshot();
-        let model = record.model.as_ref().and_then(|key| published.model(key));
-        let hosts = model
+        let hosts = record
+            .model
+            .as_ref()
             .filter(|model| model.plan.needs_hosts())
             .map_or(&[][..], |model| &model.remotes);
         let transport = &self.guest.load().transport;
@@ -358,7 +357,7 @@ impl Node {
         let snapshot = self.models.snapshot();
         let loaded: std::collections::HashSet<String> = snapshot
             .models()
-            .map(|model| model.key.resource_name())
+            .map(|model| model.resource.clone())
             .collect();
         self.flow.retain_models(|name| loaded.contains(name));
         self.metrics.record(timestamp_ms, self.flow.take_rates());

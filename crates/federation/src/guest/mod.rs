@@ -85,14 +85,15 @@ impl Guest {
     /// One row. `body` is the JSON of contract 01 §2.2; every outcome is an answer.
     pub async fn infer(&self, body: Bytes) -> Answer {
         let mut call = Call::new(single::SERVICE, single::RESOURCE);
-        let outcome = single::infer(self, &body, &mut call).await;
+        // In its own memory: the futures around it are moved into each other.
+        let outcome = Box::pin(single::infer(self, &body, &mut call)).await;
         call.finish(Shape::Single, outcome)
     }
 
     /// Many rows of one model (contract 01 §2.3).
     pub async fn infer_batch(&self, body: Bytes) -> Answer {
         let mut call = Call::new(batch::SERVICE, batch::RESOURCE);
-        let outcome = batch::infer(self, &body, &mut call).await;
+        let outcome = Box::pin(batch::infer(self, &body, &mut call)).await;
         call.finish(Shape::Batch, outcome)
     }
 
@@ -119,7 +120,7 @@ impl Guest {
         call.found(&model, rows);
         let model = enter_model(&model, self.settings.model_calls)
             .inspect_err(|_| call.record.is_model_full = true)?;
-        check_model(&*self.admission, &model.key, rows)?;
+        check_model(&*self.admission, &model, rows)?;
         Ok(model)
     }
 
@@ -149,8 +150,8 @@ impl Call {
         }
     }
 
-    fn found(&mut self, model: &LoadedModel, rows: usize) {
-        self.record.model = Some(model.key.clone());
+    fn found(&mut self, model: &Arc<LoadedModel>, rows: usize) {
+        self.record.model = Some(Arc::clone(model));
         self.record.rows = u32::try_from(rows).unwrap_or(u32::MAX);
         write_model_members(model, &mut self.model_members);
     }

@@ -80,7 +80,7 @@ pub(super) async fn replies<'a>(
     .await
 }
 
-/// The body of a host's reply to a packet.
+/// The body of a host's reply to a packet; the transport keeps the deadline.
 pub(super) async fn ask<'a>(
     guest: &Guest,
     host: &'a Remote,
@@ -88,8 +88,7 @@ pub(super) async fn ask<'a>(
     deadline: Instant,
 ) -> Result<Bytes, Silent<'a>> {
     let party_id = host.party_id.as_str();
-    let call = guest.transport.call(party_id, packet, deadline);
-    match within(host, deadline, call).await? {
+    match guest.transport.call(party_id, packet, deadline).await {
         Ok(reply) => Ok(reply.body.unwrap_or_default().value),
         Err(cause) => Err(Silent { party_id, cause }),
     }

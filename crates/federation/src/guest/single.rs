@@ -132,8 +132,11 @@ fn host_body(ids: &str, inquiry: Inquiry, form: Option<CompactForm>) -> Vec<u8> 
 
 /// `{"seqno":…,"caseId":…`, without the closing brace.
 pub(super) fn write_identifiers(body: &mut Vec<u8>) {
-    let text = format!(r#"{{"seqno":"{}","caseId":"{}""#, random_id(), random_id());
-    body.extend_from_slice(text.as_bytes());
+    body.extend_from_slice(br#"{"seqno":""#);
+    body.extend_from_slice(random_id().as_bytes());
+    body.extend_from_slice(br#"","caseId":""#);
+    body.extend_from_slice(random_id().as_bytes());
+    body.push(b'"');
 }
 
 /// Asks the host for figures if they are needed; Java's hosts do not know the member and ignore it.

@@ -73,7 +73,8 @@ impl Host {
         if let Some(auth) = &packet.auth {
             record.case_id.clone_from(&auth.nonce);
         }
-        let outcome = self.answer(&packet, &mut record).await;
+        // In its own memory: the futures around it are moved into each other.
+        let outcome = Box::pin(self.answer(&packet, &mut record)).await;
         if outcome.is_ok() {
             record.laps.end(Stage::Encode);
         }
@@ -130,10 +131,10 @@ impl Host {
         };
         // Java's text, which guests hand on (contract 01 §4.5).
         let model = model.ok_or_else(|| Fault::new(ReturnCode::MODEL_NULL, "mode is null"))?;
-        record.model = Some(model.key.clone());
+        record.model = Some(Arc::clone(model));
         let model = enter_model(model, self.settings.model_calls)
             .inspect_err(|_| record.is_model_full = true)?;
-        check_model(&*self.admission, &model.key, rows)?;
+        check_model(&*self.admission, &model, rows)?;
         Ok(model)
     }
 

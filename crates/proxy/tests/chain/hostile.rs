@@ -333,9 +333,12 @@ async fn http_that_is_not_what_it_says() {
         "{answer}"
     );
 
+    // HTTP/2 is told in its own language that this is not its port: SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED.
+    let answer = exchange(at, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true).await;
+    assert!(answer.contains("this port speaks HTTP/1.1"), "{answer}");
+
     for odd in [
-        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
         b"\0\0\0\0\0\0\0\0\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"POST /unary HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
