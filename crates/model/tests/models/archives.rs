@@ -214,7 +214,7 @@ async fn what_is_no_archive_of_fate_flow_is_refused() {
     }
     let no_meta = entries(Flow::V1_11, &guest().buffers).split_off(1);
     let cases: Vec<(Vec<u8>, &[&str])> = vec![
-        (Vec::new(), &["not a zip file"]),
+        (Vec::new(), &["the file is empty"]),
         (b"rubbish".to_vec(), &["not a zip file"]),
         (
             cache_json(&guest().buffers).into_bytes(),
