@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use fate_server::config::Address;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -74,11 +76,16 @@ impl Load {
         let shared = Arc::new(Shared {
             questions: self.questions.clone(),
             next: AtomicUsize::new(0),
+            due: Semaphore::new(0),
             start: Instant::now(),
             length,
             pace: self.pace,
             is_overload: self.is_overload,
         });
+        if let Pace::Open(rate) = self.pace {
+            let (shared, clients) = (Arc::clone(&shared), self.clients);
+            thread::spawn(move || shared.ring(rate, clients));
+        }
         let mut running = JoinSet::new();
         for client in clients {
             running.spawn(ask_on(client, Arc::clone(&shared)));
@@ -98,6 +105,8 @@ struct Shared {
     questions: Vec<Question>,
     /// Number of the next call.
     next: AtomicUsize,
+    /// Calls of an open loop that are due and not taken yet.
+    due: Semaphore,
     start: Instant,
     length: Duration,
     pace: Pace,
@@ -105,25 +114,42 @@ struct Shared {
 }
 
 impl Shared {
-    /// Number of the next call and when it is due; `None` when the time is over.
-    fn take(&self) -> Option<(usize, Instant)> {
-        let now = Instant::now();
+    /// Number of the next call and when it was due, which has come; `None` when the time is over.
+    async fn take(&self) -> Option<(usize, Instant)> {
+        if let Pace::Open(_) = self.pace {
+            self.due.acquire().await.ok()?.forget();
+        }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let due = match self.pace {
-            Pace::Closed => now,
-            Pace::Open(rate) => self.start + Duration::from_secs_f64(number as f64 / rate),
+            Pace::Closed => Instant::now(),
+            Pace::Open(rate) => self.due_at(number, rate),
         };
-        (due < self.start + self.length).then_some((number, due))
+        self.is_within(due).then_some((number, due))
+    }
+
+    fn due_at(&self, number: usize, rate: f64) -> Instant {
+        self.start + Duration::from_secs_f64(number as f64 / rate)
+    }
+
+    fn is_within(&self, due: Instant) -> bool {
+        due < self.start + self.length
+    }
+
+    /// Lets calls go when they are due, and at the end all clients. Needs a thread of its own: timers of the runtime end
+    /// at full milliseconds, which would count as latency.
+    fn ring(&self, rate: f64, clients: usize) {
+        let calls = (0..).map(|number| self.due_at(number, rate));
+        for due in calls.take_while(|due| self.is_within(*due)) {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            self.due.add_permits(1);
+        }
+        self.due.add_permits(clients);
     }
 }
 
 async fn ask_on(mut client: Client, shared: Arc<Shared>) -> Outcome {
     let mut outcome = Outcome::default();
-    while let Some((number, due)) = shared.take() {
-        // A timer ends at the next full millisecond: even one that is due already would let a client idle that long.
-        if due > Instant::now() {
-            tokio::time::sleep_until(due).await;
-        }
+    while let Some((number, due)) = shared.take().await {
         let question = &shared.questions[number % shared.questions.len()];
         let answer = client.ask(question).await;
         // From the due moment: a call that had to wait for its client waited for the server.
