@@ -225,7 +225,7 @@ async fn what_is_no_archive_of_fate_flow_is_refused() {
         (flipped, &[]),
         (
             zip(&[], CompressionMethod::Stored),
-            &["define/define_meta.yaml is missing"],
+            &["the archive holds no files"],
         ),
         (
             zip(&no_meta, CompressionMethod::Stored),
