@@ -171,8 +171,8 @@ impl GrpcServices {
         serve(services, Arrivals::at(listener), tls, stop).await;
     }
 
-    /// The same on the lanes of these numbers; see [`crate::lane`]. When one of them ends before `stop`, `failed` is
-    /// cancelled, and the others go on.
+    /// The same on the lanes of these numbers; see [`crate::lane`]. When one of them ends before `stop`, or cannot
+    /// be started, `failed` is cancelled, and the others go on.
     pub async fn serve_on_lanes(
         self,
         numbers: Range<usize>,
@@ -201,6 +201,7 @@ impl GrpcServices {
         };
         if let Err(error) = lane::run(numbers, listener, until, serve, ended).await {
             tracing::error!(%error, "the gRPC listener failed");
+            failed.cancel();
         }
     }
 }

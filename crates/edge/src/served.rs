@@ -6,21 +6,25 @@
 //!
 //! * a call ends with its deadline (`grpc-timeout`), with the reset of its stream, and with its connection;
 //! * a body keeps pace and takes from the budget of bytes until its call is answered;
+//! * a call that panics ends with INTERNAL, and no other call of its connection with it;
 //! * hostile input gets tonic's statuses, whichever way its call goes.
 
 mod piped;
 mod received;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use h2::RecvStream;
 use h2::server::{self, SendResponse};
@@ -196,8 +200,9 @@ async fn unary(
             address: origin.ip(),
             message,
         });
-        // The share is given back with the answer.
-        answer.await
+        // The share is given back with the answer. A panic has been logged by its hook; whatever it held was dropped.
+        let answered = AssertUnwindSafe(answer).catch_unwind().await;
+        answered.unwrap_or_else(|_| Err(Status::internal("the call panicked")))
     });
     let in_time = async {
         match deadline {

@@ -118,8 +118,8 @@ async fn any_media_type_but_what_is_none() {
     }
 }
 
-/// Java answers an `IllegalArgumentException` with 120 only where it escapes every adaptor, and no request makes one
-/// escape: those that adaptors throw are 110 with their text, in both families.
+/// Java answers an `IllegalArgumentException` with 120 where it escapes every adaptor; as far as its controllers were
+/// read, no request makes one escape. Those that adaptors throw are 110 with their text, in both families.
 #[tokio::test]
 async fn arguments_that_are_none_are_110_not_120() {
     let alone = LoneProxy::start(&json!({"1": {}}), &[]).await;
