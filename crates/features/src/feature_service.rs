@@ -11,25 +11,29 @@ use fate_domain::return_code::ReturnCode;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::http::uri::Scheme;
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::Settings;
 use crate::name_lookup::NameLookup;
 use crate::registry::Error;
+use crate::{Settings, TlsSettings, tls};
 
 /// Unused connections are closed after this time, before the usual services close them (5 s and more).
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+type FeatureClient = Client<HttpsConnector<HttpConnector<NameLookup>>, Full<Bytes>>;
 
 #[derive(Debug)]
 pub(crate) struct FeatureService {
     url: Uri,
     /// The URL without its query, which may carry a secret.
     shown_url: String,
-    client: Client<HttpConnector<NameLookup>, Full<Bytes>>,
+    client: FeatureClient,
     calls: Semaphore,
     limits: Limits,
 }
@@ -83,10 +87,12 @@ impl FeatureService {
     pub(crate) fn at(text: &str, key: &str, settings: &Settings) -> Result<Self, String> {
         let url = url(text, key)?;
         let limits = limits(settings)?;
+        // The system's authorities are read only where they are needed.
+        let tls = (url.scheme() == Some(&Scheme::HTTPS)).then_some(&settings.http_tls);
         Ok(Self {
             shown_url: shown(&url),
             url,
-            client: client(&limits),
+            client: client(&limits, tls)?,
             calls: Semaphore::new(limits.calls),
             limits,
         })
@@ -234,15 +240,28 @@ fn causes<'a>(
     std::iter::successors(Some(error), |cause| cause.source())
 }
 
-fn client(limits: &Limits) -> Client<HttpConnector<NameLookup>, Full<Bytes>> {
+/// Without `tls`, one for the clear only.
+fn client(limits: &Limits, tls: Option<&TlsSettings>) -> Result<FeatureClient, String> {
     let mut connector = HttpConnector::new_with_resolver(NameLookup::new());
     connector.set_connect_timeout(Some(limits.connect));
     connector.set_nodelay(true);
-    Client::builder(TokioExecutor::new())
+    connector.enforce_http(false);
+    let config = match tls {
+        Some(tls) => tls::client_config(tls)?,
+        None => tls::trusting_nobody()?,
+    };
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config);
+    let builder = match tls {
+        Some(_) => builder.https_only(),
+        None => builder.https_or_http(),
+    };
+    let connector = builder.enable_http1().wrap_connector(connector);
+    let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION)
         .pool_max_idle_per_host(limits.calls)
-        .build(connector)
+        .build(connector);
+    Ok(client)
 }
 
 fn limits(settings: &Settings) -> Result<Limits, String> {
@@ -277,20 +296,15 @@ fn url(text: &str, key: &str) -> Result<Uri, String> {
     let text = text.trim();
     if text.is_empty() {
         return Err(format!(
-            "{key} is not set; it names the feature service, http://…"
+            "{key} is not set; it names the feature service, http://… or https://…"
         ));
     }
     let url: Uri = text
         .parse()
         .map_err(|cause| format!("{key} is not a URL: {cause}"))?;
     match url.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(format!(
-                "{key}: https is not built in; use http:// to the service or to a proxy on this machine that speaks TLS"
-            ));
-        }
-        _ => return Err(format!("{key} does not begin with http://")),
+        Some("http" | "https") => {}
+        _ => return Err(format!("{key} does not begin with http:// or https://")),
     }
     let authority = url
         .authority()
@@ -304,5 +318,6 @@ fn url(text: &str, key: &str) -> Result<Uri, String> {
 
 fn shown(url: &Uri) -> String {
     let authority = url.authority().map_or("", |authority| authority.as_str());
-    format!("http://{authority}{}", url.path())
+    let scheme = url.scheme_str().unwrap_or_default();
+    format!("{scheme}://{authority}{}", url.path())
 }

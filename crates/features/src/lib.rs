@@ -43,6 +43,7 @@ mod sources;
 mod test_file;
 #[cfg(test)]
 mod test_service;
+mod tls;
 
 pub use registry::{Error, batch_source, single_source};
 pub use settings::Settings;
@@ -51,6 +52,7 @@ pub use sources::{
     REDIS_SCHEMES, ReadSettings, RedisForm, ServerUrl, SnapshotForm, SnapshotSettings, SourceKind,
     SourceReport, SourceSet, SourceSettings, TableSettings,
 };
+pub use tls::{ClientIdentity, TlsSettings};
 
 /// A future of a trait object's method.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

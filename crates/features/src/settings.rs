@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::SourceSet;
 use crate::data_file::DataFile;
+use crate::{SourceSet, TlsSettings};
 
 /// Settings of all sources; each takes what it needs.
 #[derive(Debug, Clone)]
@@ -14,8 +14,10 @@ pub struct Settings {
     pub data_file: PathBuf,
     /// Most bytes of `data_file` that are read; a larger file is 102.
     pub max_file_bytes: u64,
-    /// `http.adapter.url`: an `http://` URL, needed by `http` and `http-header` only.
+    /// `http.adapter.url`: an `http://` or `https://` URL, needed by `http` and `http-header` only.
     pub http_url: Option<String>,
+    /// `http.adapter.ca`: what `https://` trusts.
+    pub http_tls: TlsSettings,
     /// `http.connect.timeout`: until a connection stands, looking up the host's name included. No `http_*` time may be 0.
     pub http_connect_timeout: Duration,
     /// `http.connect.request.timeout`: until the request may be one of `http_max_calls`.
@@ -52,6 +54,7 @@ impl Default for Settings {
             data_file: PathBuf::from("host_data.csv"),
             max_file_bytes: 256 << 20,
             http_url: None,
+            http_tls: TlsSettings::default(),
             http_connect_timeout: ten_seconds,
             http_connect_request_timeout: ten_seconds,
             http_socket_timeout: ten_seconds,

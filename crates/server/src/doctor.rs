@@ -33,12 +33,19 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(look_at_sources(config).await);
     let authorities = [
         ("model.transfer.ca", config.transfer_ca.as_deref()),
+        ("http.adapter.ca", config.http_adapter_ca.as_deref()),
         ("redis.tls.ca", redis_authority(config)),
     ];
     let authorities = authorities
         .into_iter()
         .filter_map(|(key, path)| Some((key, path?)));
     findings.extend(authorities.map(|(key, path)| certificate(key, path)));
+    for source in &config.sources {
+        let files = source.certificates();
+        findings.extend(files.map(|(setting, path)| {
+            certificate(&format!("feature source {} {setting}", source.name), path)
+        }));
+    }
     findings
 }
 
@@ -241,5 +248,30 @@ mod tests {
             !has("ok   zookeeper") && !has("FAIL zookeeper"),
             "{found:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn certificates_of_feature_sources() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::from_pairs([
+            ("model.cache.path", folder.path().to_str().unwrap()),
+            ("http.adapter.ca", "/nowhere/http.pem"),
+            ("feature.single.adaptor", "sources"),
+            ("feature.sources", "profile"),
+            ("feature.source.profile.type", "redis"),
+            ("feature.source.profile.url", "rediss://:hunter2@h"),
+            ("feature.source.profile.tls.ca", "/nowhere/redis.pem"),
+        ]);
+        let found = lines(&examine(&config.unwrap()).await);
+        for start in [
+            "FAIL http.adapter.ca: /nowhere/http.pem",
+            "FAIL feature source profile tls.ca: /nowhere/redis.pem",
+        ] {
+            let has = found.iter().any(|line| line.starts_with(start));
+            assert!(has, "{start}: {found:?}");
+        }
+        let cause = "profile: /nowhere/redis.pem: No such file";
+        assert!(found.iter().any(|line| line.contains(cause)), "{found:?}");
+        assert!(!found.concat().contains("hunter2"), "{found:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fate_domain::fault::Fault;
 use fate_domain::members::Members;
 use fate_features::{
-    Error, FeatureRow, FeatureSource, FetchMeter, Settings, SourceReport, SourceSet,
+    Error, FeatureRow, FeatureSource, FetchMeter, Settings, SourceReport, SourceSet, TlsSettings,
 };
 
 use crate::config::Config;
@@ -152,6 +152,10 @@ fn settings(config: &Config, sources: Option<Arc<SourceSet>>) -> Settings {
     Settings {
         data_file: config.host_data_file.clone(),
         http_url: config.http_adapter_url.clone(),
+        http_tls: TlsSettings {
+            ca: config.http_adapter_ca.clone(),
+            identity: None,
+        },
         http_connect_timeout: config.http_connect_timeout,
         http_connect_request_timeout: config.http_request_timeout,
         http_socket_timeout: config.http_socket_timeout,

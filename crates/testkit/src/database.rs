@@ -3,16 +3,17 @@
 //!
 //! Both refuse to run as root: then they run as `nobody`, in a directory that is theirs.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{free_port, wait_for};
+use crate::{ServerFiles, free_port, wait_for};
 
 /// Creating a database takes its time on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +39,8 @@ pub struct Database {
     kind: Kind,
     home: TempDir,
     port: u16,
+    /// `None`: in the clear.
+    tls: Option<ServerFiles>,
     child: Option<Child>,
 }
 
@@ -47,7 +50,15 @@ impl Database {
     /// # Panics
     /// When it is not installed and may not be left out, or does not start.
     pub fn postgresql() -> Option<Self> {
-        Self::start(Kind::PostgreSql)
+        Self::start(Kind::PostgreSql, None)
+    }
+
+    /// A PostgreSQL that lets nobody in but over TLS.
+    ///
+    /// # Panics
+    /// As [`Self::postgresql`].
+    pub fn postgresql_with_tls(files: &ServerFiles) -> Option<Self> {
+        Self::start(Kind::PostgreSql, Some(files))
     }
 
     /// A MariaDB, likewise.
@@ -55,10 +66,18 @@ impl Database {
     /// # Panics
     /// As [`Self::postgresql`].
     pub fn mariadb() -> Option<Self> {
-        Self::start(Kind::MariaDb)
+        Self::start(Kind::MariaDb, None)
     }
 
-    fn start(kind: Kind) -> Option<Self> {
+    /// A MariaDB that lets nobody in but over TLS.
+    ///
+    /// # Panics
+    /// As [`Self::postgresql`].
+    pub fn mariadb_with_tls(files: &ServerFiles) -> Option<Self> {
+        Self::start(Kind::MariaDb, Some(files))
+    }
+
+    fn start(kind: Kind, files: Option<&ServerFiles>) -> Option<Self> {
         if !kind.is_installed() {
             return None;
         }
@@ -66,11 +85,29 @@ impl Database {
             kind,
             home: tempfile::tempdir().unwrap(),
             port: free_port(),
+            tls: None,
             child: None,
         };
+        server.tls = files.map(|files| server.own(files));
         server.create();
         server.run();
         Some(server)
+    }
+
+    /// Copies: it takes no key that others may read, or that belongs to another user.
+    fn own(&self, files: &ServerFiles) -> ServerFiles {
+        let copied = |from: &Path, name: &str| {
+            let to = self.home.path().join(name);
+            std::fs::copy(from, &to).unwrap();
+            std::fs::set_permissions(&to, Permissions::from_mode(0o600)).unwrap();
+            to
+        };
+        ServerFiles {
+            cert_chain: copied(&files.cert_chain, "server.pem"),
+            private_key: copied(&files.private_key, "server.key"),
+            ca: copied(&files.ca, "ca.pem"),
+            asks_for_clients: files.asks_for_clients,
+        }
     }
 
     /// Makes the data directory, with a user who needs a password.
@@ -80,9 +117,13 @@ impl Database {
         let secret = self.home.path().join("secret");
         std::fs::write(&secret, PASSWORD).unwrap();
         let init = self.home.path().join("init.sql");
+        let required = match &self.tls {
+            Some(files) if files.asks_for_clients => " REQUIRE X509",
+            _ => "",
+        };
         let users = format!(
             "CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4;\n\
-             CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n\
+             CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'{required};\n\
              GRANT ALL ON {DATABASE}.* TO '{USER}'@'127.0.0.1';\n"
         );
         std::fs::write(&init, users).unwrap();
@@ -128,6 +169,16 @@ impl Database {
             String::from_utf8_lossy(&done.stdout),
             String::from_utf8_lossy(&done.stderr)
         );
+        if let (Kind::PostgreSql, Some(files)) = (self.kind, &self.tls) {
+            let clients = match files.asks_for_clients {
+                true => "clientcert=verify-ca",
+                false => "",
+            };
+            let rules = format!(
+                "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 {clients}\n"
+            );
+            std::fs::write(data.join("pg_hba.conf"), rules).unwrap();
+        }
     }
 
     fn run(&mut self) {
@@ -139,6 +190,16 @@ impl Database {
                     .arg("-D")
                     .arg(&data)
                     .args(["-p", &self.port.to_string()]);
+                if let Some(files) = &self.tls {
+                    for (name, path) in [
+                        ("ssl_cert_file", &files.cert_chain),
+                        ("ssl_key_file", &files.private_key),
+                        ("ssl_ca_file", &files.ca),
+                    ] {
+                        command.args(["-c", &format!("{name}={}", path.display())]);
+                    }
+                    command.args(["-c", "ssl=on"]);
+                }
                 for option in ["listen_addresses=127.0.0.1", "fsync=off"] {
                     command.args(["-c", option]);
                 }
@@ -162,6 +223,13 @@ impl Database {
                         "--innodb-flush-log-at-trx-commit=0",
                         "--innodb-buffer-pool-size=16M",
                     ]);
+                if let Some(files) = &self.tls {
+                    command
+                        .arg("--require-secure-transport=ON")
+                        .arg(format!("--ssl-cert={}", files.cert_chain.display()))
+                        .arg(format!("--ssl-key={}", files.private_key.display()))
+                        .arg(format!("--ssl-ca={}", files.ca.display()));
+                }
                 // The first time only: then the users are there.
                 let init = self.home.path().join("init.sql");
                 if init.exists() {
@@ -226,6 +294,37 @@ impl Database {
             Kind::PostgreSql => format!("postgresql://{USER}:pa%3Ass%2Fword@{address}/postgres"),
             Kind::MariaDb => format!("mysql://{USER}:pa%3Ass%2Fword@{address}/{DATABASE}"),
         }
+    }
+
+    /// Runs these statements through its socket, as one whom TLS does not concern.
+    pub fn run_statements(&self, statements: &str) {
+        let home = self.home.path().display().to_string();
+        let mut client = match self.kind {
+            Kind::PostgreSql => {
+                let mut client = Command::new(postgresql_program("psql").unwrap());
+                client.args(["-q", "-v", "ON_ERROR_STOP=1", "-U", USER, "-h", &home]);
+                client.args(["-p", &self.port.to_string(), "-d", "postgres"]);
+                client.env("PGPASSWORD", PASSWORD);
+                client
+            }
+            Kind::MariaDb => {
+                let mut client = Command::new("mariadb");
+                client.args(["--no-defaults", "-u", "root", "-D", DATABASE]);
+                client.arg(format!("--socket={home}/socket"));
+                client
+            }
+        };
+        let child = client
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.unwrap();
+        // Taken, so that it is closed behind the last statement.
+        let written = child.stdin.take().unwrap().write_all(statements.as_bytes());
+        let done = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(written.is_ok() && done.status.success(), "{said}");
     }
 
     /// Ends it as a power failure would.

@@ -13,12 +13,14 @@ mod database;
 mod link;
 pub mod metrics;
 mod redis;
+mod server_files;
 mod zookeeper;
 
 pub use collector::{CollectedSpan, Collector};
 pub use database::Database;
 pub use link::Link;
-pub use redis::{Redis, RedisCluster, RedisFiles};
+pub use redis::{Redis, RedisCluster};
+pub use server_files::ServerFiles;
 pub use zookeeper::{Ensemble, ZooKeeper};
 
 use std::net::TcpListener;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Link, free_port, wait_for};
+use crate::{Link, ServerFiles, free_port, wait_for};
 
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,14 +22,6 @@ pub struct Redis {
     password: Option<String>,
     is_secured: bool,
     child: Option<Child>,
-}
-
-/// PEM files of a server that speaks TLS only.
-#[derive(Debug, Clone)]
-pub struct RedisFiles {
-    pub cert_chain: PathBuf,
-    pub private_key: PathBuf,
-    pub ca: PathBuf,
 }
 
 impl Redis {
@@ -53,14 +45,14 @@ impl Redis {
     ///
     /// # Panics
     /// As [`Self::start`].
-    pub fn start_with_tls(files: &RedisFiles) -> Option<Self> {
+    pub fn start_with_tls(files: &ServerFiles) -> Option<Self> {
         Self::start_with(free_port(), None, Some(files), &[])
     }
 
     fn start_with(
         port: u16,
         password: Option<&str>,
-        tls: Option<&RedisFiles>,
+        tls: Option<&ServerFiles>,
         more: &[(&str, &str)],
     ) -> Option<Self> {
         if !is_installed() {
@@ -88,7 +80,10 @@ impl Redis {
                 server.option("tls-cert-file", &files.cert_chain.display().to_string());
                 server.option("tls-key-file", &files.private_key.display().to_string());
                 server.option("tls-ca-cert-file", &files.ca.display().to_string());
-                server.option("tls-auth-clients", "no");
+                server.option(
+                    "tls-auth-clients",
+                    if files.asks_for_clients { "yes" } else { "no" },
+                );
             }
         }
         if let Some(password) = password {

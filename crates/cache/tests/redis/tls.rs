@@ -1,13 +1,13 @@
 use std::path::Path;
 
 use fate_cache::{RedisCache, RedisError, RedisSettings, RedisTls};
-use fate_testkit::{Redis, RedisFiles};
+use fate_testkit::{Redis, ServerFiles};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::{at, connected, get, put, settings, until};
 
 /// An authority and a server's certificate for 127.0.0.1.
-fn files(folder: &Path) -> RedisFiles {
+fn files(folder: &Path) -> ServerFiles {
     let written = |name: &str, text: String| {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();
@@ -21,10 +21,11 @@ fn files(folder: &Path) -> RedisFiles {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let certificate = params.signed_by(&key, &issuer).unwrap();
-    RedisFiles {
+    ServerFiles {
         cert_chain: written("server.pem", certificate.pem()),
         private_key: written("server.key", key.serialize_pem()),
         ca: written("ca.pem", authority.pem()),
+        asks_for_clients: false,
     }
 }
 

@@ -10,7 +10,7 @@ use fate_domain::members::Members;
 use super::columns::{self, Answer, ColumnMapping};
 use super::gate::Remote;
 use crate::feature_service::FeatureService;
-use crate::{BoxFuture, Settings};
+use crate::{BoxFuture, Settings, TlsSettings};
 
 /// Most bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -25,6 +25,7 @@ impl HttpBatch {
     /// Opens no connection.
     pub(crate) fn new(
         url: &str,
+        tls: &TlsSettings,
         columns: &ColumnMapping,
         timeout: Duration,
         pool: usize,
@@ -37,6 +38,7 @@ impl HttpBatch {
             http_socket_timeout: timeout,
             http_max_calls: pool,
             max_response_bytes: MAX_ANSWER_BYTES,
+            http_tls: tls.clone(),
             ..Settings::default()
         };
         Ok(Self {

@@ -115,18 +115,18 @@ impl Origin {
                 server,
                 is_cluster,
                 form,
-                tls_ca,
+                tls,
             } => {
-                let tls_ca = tls_ca.as_deref();
-                let redis = Redis::new(server, *is_cluster, tls_ca, *form, columns, timeout)?;
+                let redis = Redis::new(server, *is_cluster, tls, *form, columns, timeout)?;
                 Box::new(Pooled::new(redis))
             }
             SourceKind::PostgreSql(table) => {
                 Box::new(Pooled::new(PostgreSql::new(table, columns, timeout)?))
             }
             SourceKind::MySql(table) => Box::new(Pooled::new(MySql::new(table, columns)?)),
-            SourceKind::HttpBatch(url) => {
-                Box::new(HttpBatch::new(url, columns, timeout, settings.reads.pool)?)
+            SourceKind::HttpBatch { url, tls } => {
+                let pool = settings.reads.pool;
+                Box::new(HttpBatch::new(url, tls, columns, timeout, pool)?)
             }
         };
         Ok(Self::Remote(Gate::new(

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use super::columns::Answer;
 use super::server_url::ServerUrl;
+use crate::TlsSettings;
 
 /// A table, or a view, of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSettings {
     pub server: ServerUrl,
+    /// `None`: in the clear.
+    pub tls: Option<TlsSettings>,
     /// `table` or `schema.table`.
     pub table: String,
     /// The column that holds the keys; its values are unique.

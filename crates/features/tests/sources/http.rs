@@ -5,16 +5,16 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use fate_features::{FeatureSource as _, SourceKind};
+use fate_features::{FeatureSource as _, SourceKind, TlsSettings};
 use serde_json::{Value, json};
 
 use crate::contract::{self, Place, ids, set, settings, text};
 
 /// HTTP status and body for these ids.
-type Reply = fn(&[Value]) -> (u16, Vec<u8>);
+pub(crate) type Reply = fn(&[Value]) -> (u16, Vec<u8>);
 
 /// A service whose answer is `reply(ids)`: HTTP status and body.
-struct Service {
+pub(crate) struct Service {
     port: u16,
     reply: Reply,
     running: Option<Running>,
@@ -26,7 +26,7 @@ struct Running {
 }
 
 impl Service {
-    fn start(reply: Reply) -> Self {
+    pub(crate) fn start(reply: Reply) -> Self {
         let mut service = Self {
             port: 0,
             reply,
@@ -100,7 +100,7 @@ fn serve(mut stream: TcpStream, reply: Reply) {
     }
 }
 
-fn rows(ids: &[Value]) -> (u16, Vec<u8>) {
+pub(crate) fn rows(ids: &[Value]) -> (u16, Vec<u8>) {
     let mut data = serde_json::Map::new();
     for id in ids {
         let id = id.as_str().unwrap();
@@ -121,7 +121,10 @@ fn rows(ids: &[Value]) -> (u16, Vec<u8>) {
 }
 
 fn kind(address: &str) -> SourceKind {
-    SourceKind::HttpBatch(format!("http://{address}/rows?token=hunter2"))
+    SourceKind::HttpBatch {
+        url: format!("http://{address}/rows?token=hunter2"),
+        tls: TlsSettings::default(),
+    }
 }
 
 impl Place for Service {

@@ -8,3 +8,4 @@ mod mysql;
 mod postgresql;
 mod redis;
 mod snapshot;
+mod tls;

@@ -1,6 +1,6 @@
 use fate_features::{
     ColumnMapping, FeatureSource as _, MYSQL_SCHEMES, ServerUrl, SourceKind, SourceSet,
-    TableSettings,
+    TableSettings, TlsSettings,
 };
 use fate_testkit::Database;
 use mysql_async::prelude::Queryable as _;
@@ -30,22 +30,42 @@ async fn start() -> Option<Database> {
 }
 
 fn kind(server: &Database, address: &str, table: &str) -> SourceKind {
+    secured(server, address, table, None)
+}
+
+fn secured(server: &Database, address: &str, table: &str, tls: Option<TlsSettings>) -> SourceKind {
     SourceKind::MySql(TableSettings {
+        tls,
         server: ServerUrl::parse(&server.url(address), MYSQL_SCHEMES).unwrap(),
         table: table.to_owned(),
         id_column: "id".to_owned(),
     })
 }
 
-struct MariaDbPlace(Database);
+pub(crate) struct MariaDbPlace {
+    server: Database,
+    tls: Option<TlsSettings>,
+}
+
+impl MariaDbPlace {
+    pub(crate) fn secured(server: Database, tls: &TlsSettings) -> Self {
+        server.run_statements(&ROWS.join(";\n"));
+        let tls = Some(tls.clone());
+        Self { server, tls }
+    }
+
+    pub(crate) fn kind_with(&self, address: &str, tls: Option<TlsSettings>) -> SourceKind {
+        secured(&self.server, address, "odd name", tls)
+    }
+}
 
 impl Place for MariaDbPlace {
     fn address(&self) -> String {
-        self.0.address()
+        self.server.address()
     }
 
     fn kind(&self, address: &str) -> SourceKind {
-        kind(&self.0, address, "odd name")
+        self.kind_with(address, self.tls.clone())
     }
 
     fn numbers(&self) -> [&'static str; 2] {
@@ -61,18 +81,18 @@ impl Place for MariaDbPlace {
     }
 
     fn stop(&mut self) {
-        self.0.kill();
+        self.server.kill();
     }
 
     fn start_again(&mut self) {
-        self.0.restart();
+        self.server.restart();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_holds_the_contract() {
     let Some(server) = start().await else { return };
-    contract::holds(&mut MariaDbPlace(server)).await;
+    contract::holds(&mut MariaDbPlace { server, tls: None }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

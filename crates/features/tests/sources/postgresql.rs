@@ -1,6 +1,6 @@
 use fate_features::{
     ColumnMapping, FeatureSource as _, POSTGRESQL_SCHEMES, ServerUrl, SourceKind, SourceSet,
-    TableSettings,
+    TableSettings, TlsSettings,
 };
 use fate_testkit::Database;
 use tokio_postgres::{Client, NoTls};
@@ -36,22 +36,42 @@ async fn start() -> Option<Database> {
 }
 
 fn kind(server: &Database, address: &str, table: &str) -> SourceKind {
+    secured(server, address, table, None)
+}
+
+fn secured(server: &Database, address: &str, table: &str, tls: Option<TlsSettings>) -> SourceKind {
     SourceKind::PostgreSql(TableSettings {
+        tls,
         server: ServerUrl::parse(&server.url(address), POSTGRESQL_SCHEMES).unwrap(),
         table: table.to_owned(),
         id_column: "id".to_owned(),
     })
 }
 
-struct PostgreSqlPlace(Database);
+pub(crate) struct PostgreSqlPlace {
+    server: Database,
+    tls: Option<TlsSettings>,
+}
+
+impl PostgreSqlPlace {
+    pub(crate) fn secured(server: Database, tls: &TlsSettings) -> Self {
+        server.run_statements(ROWS);
+        let tls = Some(tls.clone());
+        Self { server, tls }
+    }
+
+    pub(crate) fn kind_with(&self, address: &str, tls: Option<TlsSettings>) -> SourceKind {
+        secured(&self.server, address, "odd name.rows", tls)
+    }
+}
 
 impl Place for PostgreSqlPlace {
     fn address(&self) -> String {
-        self.0.address()
+        self.server.address()
     }
 
     fn kind(&self, address: &str) -> SourceKind {
-        kind(&self.0, address, "odd name.rows")
+        self.kind_with(address, self.tls.clone())
     }
 
     fn numbers(&self) -> [&'static str; 2] {
@@ -63,18 +83,18 @@ impl Place for PostgreSqlPlace {
     }
 
     fn stop(&mut self) {
-        self.0.kill();
+        self.server.kill();
     }
 
     fn start_again(&mut self) {
-        self.0.restart();
+        self.server.restart();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_holds_the_contract() {
     let Some(server) = start().await else { return };
-    contract::holds(&mut PostgreSqlPlace(server)).await;
+    contract::holds(&mut PostgreSqlPlace { server, tls: None }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

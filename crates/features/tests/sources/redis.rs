@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use fate_features::{
-    ColumnMapping, FeatureSource as _, REDIS_SCHEMES, RedisForm, ServerUrl, SourceKind,
+    ColumnMapping, FeatureSource as _, REDIS_SCHEMES, RedisForm, ServerUrl, SourceKind, TlsSettings,
 };
 use fate_testkit::{Link, Redis, RedisCluster};
 
@@ -108,7 +108,7 @@ fn at(address: &str, form: RedisForm) -> SourceKind {
         server: ServerUrl::parse(&url, REDIS_SCHEMES).unwrap(),
         is_cluster: false,
         form,
-        tls_ca: None,
+        tls: TlsSettings::default(),
     }
 }
 
@@ -210,7 +210,7 @@ async fn a_cluster_is_found_through_one_of_its_servers() {
         server,
         is_cluster: true,
         form,
-        tls_ca: None,
+        tls: TlsSettings::default(),
     };
     let set = set(&[settings("it", kind)]);
     let ids: Vec<String> = (0..100).map(|number| ids(&number.to_string())).collect();
@@ -255,7 +255,7 @@ async fn whole_hashes_are_taken_and_wrong_passwords_told() {
         server: ServerUrl::parse(&url, REDIS_SCHEMES).unwrap(),
         is_cluster: false,
         form: RedisForm::Hash,
-        tls_ca: None,
+        tls: TlsSettings::default(),
     };
     let set = set(&[whole]);
     let (code, message) = text(set.fetch(&ids("a")).await).unwrap_err();

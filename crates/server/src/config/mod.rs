@@ -95,6 +95,8 @@ pub struct Config {
     pub host_data_file: PathBuf,
     /// Address of the HTTP sources.
     pub http_adapter_url: Option<String>,
+    /// Authority that HTTP sources trust, instead of the system's.
+    pub http_adapter_ca: Option<PathBuf>,
     /// HTTP sources: waiting for a free connection.
     pub http_request_timeout: Duration,
     /// HTTP sources: connecting.
@@ -226,6 +228,7 @@ impl Config {
             sources: Vec::new(),
             host_data_file: values.text("host.data.file").unwrap_or_default().into(),
             http_adapter_url: values.text("http.adapter.url"),
+            http_adapter_ca: values.text("http.adapter.ca").map(PathBuf::from),
             http_request_timeout: values.duration("http.connect.request.timeout"),
             http_connect_timeout: values.duration("http.connect.timeout"),
             http_socket_timeout: values.duration("http.socket.timeout"),

@@ -8,9 +8,9 @@ use fate_edge::config::{
     line_of,
 };
 use fate_features::{
-    ColumnMapping, MYSQL_SCHEMES, MemorySettings, POSTGRESQL_SCHEMES, REDIS_SCHEMES, ReadSettings,
-    RedisForm, ServerUrl, SnapshotForm, SnapshotSettings, SourceKind, SourceSettings,
-    TableSettings,
+    ClientIdentity, ColumnMapping, MYSQL_SCHEMES, MemorySettings, POSTGRESQL_SCHEMES,
+    REDIS_SCHEMES, ReadSettings, RedisForm, ServerUrl, SnapshotForm, SnapshotSettings, SourceKind,
+    SourceSettings, TableSettings, TlsSettings,
 };
 
 use Fallback::{Is, Unset};
@@ -50,7 +50,10 @@ pub const SETTINGS: &[Key] = &[
     honoured("id.column", Kind::Text, Is("id"), "postgresql, mysql, csv, parquet: the column of the keys, whose values are unique"),
     honoured("table", Kind::Text, Unset, "postgresql, mysql: the table or view, table or schema.table"),
     honoured("max.bytes", Kind::Number { min: 1024, max: 1 << 40 }, Is("1073741824"), "csv, parquet: largest file, and largest table of it in memory"),
-    honoured("tls.ca", Kind::Text, Unset, "redis: PEM file of the authority that rediss:// trusts, instead of the system's"),
+    honoured("tls", Kind::Flag, Is("false"), "postgresql, mysql: over TLS; redis has it by rediss://, http by https://"),
+    honoured("tls.ca", Kind::Text, Unset, "PEM file of the authority that is trusted over TLS, instead of the system's"),
+    honoured("tls.cert", Kind::Text, Unset, "PEM file of the certificate that is shown to the server over TLS, with its chain"),
+    honoured("tls.key", Kind::Text, Unset, "PEM file of its key; of mysql an RSA key"),
 ];
 
 /// Settings that only these types have.
@@ -66,7 +69,10 @@ const OF_TYPES: &[(&str, &[&str])] = &[
     ("breaker.pause", ON_SERVERS),
     ("cluster", &["redis"]),
     ("format", &["redis"]),
-    ("tls.ca", &["redis"]),
+    ("tls", IN_TABLES),
+    ("tls.ca", ON_SERVERS),
+    ("tls.cert", ON_SERVERS),
+    ("tls.key", ON_SERVERS),
     ("file", IN_FILES),
     ("table", IN_TABLES),
     ("id.column", WITH_ID_COLUMN),
@@ -219,21 +225,24 @@ fn kind(values: &Values) -> Result<SourceKind, (&'static str, String)> {
         Some("mysql") => Ok(SourceKind::MySql(table(values, MYSQL_SCHEMES)?)),
         Some("http") => {
             let url = values.secret("url");
-            Ok(SourceKind::HttpBatch(
-                url.ok_or_else(|| ("url", "is not set".to_owned()))?,
-            ))
+            let url = url.ok_or_else(|| ("url", "is not set".to_owned()))?;
+            let tls = tls(values, url.starts_with("https://"))?.unwrap_or_default();
+            Ok(SourceKind::HttpBatch { url, tls })
         }
         Some("csv") => snapshot(values, SnapshotForm::Csv),
         Some("parquet") => snapshot(values, SnapshotForm::Parquet),
-        Some("redis") => Ok(SourceKind::Redis {
-            server: server(values, REDIS_SCHEMES)?,
-            is_cluster: values.flag("cluster"),
-            form: match values.text("format").as_deref() {
-                Some("json") => RedisForm::Json,
-                _ => RedisForm::Hash,
-            },
-            tls_ca: values.text("tls.ca").map(PathBuf::from),
-        }),
+        Some("redis") => {
+            let server = server(values, REDIS_SCHEMES)?;
+            Ok(SourceKind::Redis {
+                tls: tls(values, server.scheme == "rediss")?.unwrap_or_default(),
+                server,
+                is_cluster: values.flag("cluster"),
+                form: match values.text("format").as_deref() {
+                    Some("json") => RedisForm::Json,
+                    _ => RedisForm::Hash,
+                },
+            })
+        }
         _ => Err((
             "type",
             format!("is not set; there are {}", TYPES.join(", ")),
@@ -251,9 +260,35 @@ fn table(values: &Values, schemes: &[&str]) -> Result<TableSettings, (&'static s
     }
     Ok(TableSettings {
         server: server(values, schemes)?,
+        tls: tls(values, values.flag("tls"))?,
         table,
         id_column: values.text("id.column").unwrap_or_default(),
     })
+}
+
+/// `None` in the clear, where none of its settings has a meaning: whoever names files wants TLS.
+fn tls(values: &Values, is_secured: bool) -> Result<Option<TlsSettings>, (&'static str, String)> {
+    let file = |setting| values.text(setting).map(PathBuf::from);
+    let [ca, certificate, key] = ["tls.ca", "tls.cert", "tls.key"].map(file);
+    if !is_secured {
+        let given = [("tls.ca", ca), ("tls.cert", certificate), ("tls.key", key)];
+        return match given.into_iter().find(|(_, file)| file.is_some()) {
+            None => Ok(None),
+            Some((setting, _)) => Err((
+                setting,
+                "this source is not asked over TLS: that takes rediss://, https://, or tls=true"
+                    .to_owned(),
+            )),
+        };
+    }
+    let missing = |setting, other| Err((setting, format!("is not set, {other} is")));
+    let identity = match (certificate, key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(ClientIdentity { certificate, key }),
+        (Some(_), None) => return missing("tls.key", "tls.cert"),
+        (None, Some(_)) => return missing("tls.cert", "tls.key"),
+    };
+    Ok(Some(TlsSettings { ca, identity }))
 }
 
 fn snapshot(values: &Values, form: SnapshotForm) -> Result<SourceKind, (&'static str, String)> {
@@ -378,7 +413,14 @@ mod tests {
         let types = [
             (
                 "postgresql",
-                vec![("url", "postgres://u:hunter2@h/db"), ("table", "s.t")],
+                vec![
+                    ("url", "postgres://u:hunter2@h/db"),
+                    ("table", "s.t"),
+                    ("tls", "true"),
+                    ("tls.ca", "/ca.pem"),
+                    ("tls.cert", "/me.pem"),
+                    ("tls.key", "/me.key"),
+                ],
             ),
             (
                 "mysql",
@@ -457,6 +499,15 @@ mod tests {
                 ("feature.source.profile.cluster", "perhaps"),
                 "feature.source.profile.cluster",
             ),
+            // Over no TLS, and half of an identity.
+            (
+                ("feature.source.profile.tls.ca", "/ca.pem"),
+                "feature.source.profile.tls.ca",
+            ),
+            (
+                ("feature.source.profile.tls", "true"),
+                "feature.source.profile.tls",
+            ),
             (
                 ("feature.source.profile.url", "redis://u:hunter2"),
                 "feature.source.profile.url",
@@ -467,6 +518,20 @@ mod tests {
             assert_eq!(keys, [key]);
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_identity_is_a_certificate_and_its_key() {
+        let secured = ("feature.source.profile.url", "rediss://u:hunter2@h");
+        let half = with(&[secured, ("feature.source.profile.tls.cert", "/me.pem")]).unwrap_err();
+        assert_eq!(half.problems[0].key, "feature.source.profile.tls.key");
+        let files = [
+            ("feature.source.profile.tls.cert", "/me.pem"),
+            ("feature.source.profile.tls.key", "/me.key"),
+        ];
+        let whole = with(&[secured, files[0], files[1]]).unwrap();
+        let names: Vec<_> = whole.sources[0].certificates().collect();
+        assert_eq!(names, [("tls.cert", std::path::Path::new("/me.pem"))]);
     }
 
     #[test]

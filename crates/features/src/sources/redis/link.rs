@@ -1,6 +1,5 @@
 //! Connections to a Redis, or to a cluster of them, and commands over those.
 
-use std::path::Path;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -8,11 +7,12 @@ use redis::aio::MultiplexedConnection;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
-    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo,
+    IntoConnectionInfo as _, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
 };
 
 use super::super::server_url::ServerUrl;
+use crate::tls::{TlsFiles, TlsSettings};
 
 const DEFAULT_PORT: u16 = 6379;
 /// Commands under way in a cluster at the same time, which cannot share a round trip.
@@ -38,11 +38,11 @@ impl Dialer {
     pub(super) fn new(
         server: &ServerUrl,
         is_cluster: bool,
-        tls_ca: Option<&Path>,
+        tls: &TlsSettings,
         timeout: Duration,
     ) -> Result<Self, String> {
         let session = session(server)?;
-        let certificates = certificates(server, tls_ca)?;
+        let certificates = certificates(server, tls)?;
         let wrong = |error: RedisError| error.to_string();
         if is_cluster || !server.others.is_empty() {
             let client = cluster(server, &session, certificates, timeout);
@@ -122,18 +122,19 @@ fn session(server: &ServerUrl) -> Result<RedisConnectionInfo, String> {
 }
 
 /// `None` in the clear.
-fn certificates(
-    server: &ServerUrl,
-    tls_ca: Option<&Path>,
-) -> Result<Option<TlsCertificates>, String> {
+fn certificates(server: &ServerUrl, tls: &TlsSettings) -> Result<Option<TlsCertificates>, String> {
     if !is_secured(server) {
         return Ok(None);
     }
-    let root_cert = tls_ca.map(std::fs::read).transpose();
-    let root_cert = root_cert.map_err(|cause| format!("the authority cannot be read: {cause}"))?;
+    let files = TlsFiles::read(tls)?;
+    // Tells here and not with every connection that certificate and key do not fit.
+    files.client_config()?;
     Ok(Some(TlsCertificates {
-        client_tls: None,
-        root_cert,
+        client_tls: files.identity.map(|identity| ClientTlsConfig {
+            client_cert: identity.certificate_pem,
+            client_key: identity.key_pem,
+        }),
+        root_cert: files.authority_pem,
     }))
 }
 

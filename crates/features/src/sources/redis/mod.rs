@@ -2,7 +2,6 @@
 
 mod link;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::columns::{self, Answer, ColumnMapping, MAX_ROW_BYTES, RowBuilder};
 use super::connections::{AskError, Dial};
 use super::server_url::ServerUrl;
 use super::settings::RedisForm;
+use crate::TlsSettings;
 use link::{Dialer, Link};
 
 /// The code of the error that a key of another type gives.
@@ -35,13 +35,13 @@ impl Redis {
     pub(crate) fn new(
         server: &ServerUrl,
         is_cluster: bool,
-        tls_ca: Option<&Path>,
+        tls: &TlsSettings,
         form: RedisForm,
         columns: &ColumnMapping,
         timeout: Duration,
     ) -> Result<Self, String> {
         Ok(Self {
-            dialer: Dialer::new(server, is_cluster, tls_ca, timeout)?,
+            dialer: Dialer::new(server, is_cluster, tls, timeout)?,
             shown: server.to_string(),
             form,
             columns: columns.clone(),

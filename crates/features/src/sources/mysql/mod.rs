@@ -1,5 +1,7 @@
 //! `mysql`: a row of a table for each key, a batch by `IN`, over prepared statements; MySQL and MariaDB.
 
+mod tls;
+
 use std::sync::Arc;
 
 use mysql_async::consts::ColumnType;
@@ -16,11 +18,17 @@ const DEFAULT_PORT: u16 = 3306;
 /// The schemes of its addresses.
 pub const MYSQL_SCHEMES: &[&str] = &["mysql", "mariadb"];
 
-#[derive(Debug)]
 pub(crate) struct MySql {
     options: Opts,
     settings: TableSettings,
     columns: ColumnMapping,
+}
+
+/// Its options would show the password and the key.
+impl std::fmt::Debug for MySql {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{:?}", self.settings)
+    }
 }
 
 /// A connection that knows its table.
@@ -40,7 +48,9 @@ impl MySql {
             .database
             .as_deref()
             .ok_or("the url names no database")?;
+        let tls = settings.tls.as_ref().map(tls::options).transpose()?;
         let options = OptsBuilder::default()
+            .ssl_opts(tls)
             .ip_or_hostname(&server.host)
             .tcp_port(server.port.unwrap_or(DEFAULT_PORT))
             .user(server.user.as_deref())

@@ -3,12 +3,16 @@
 //! What a connection prepares follows the types of the columns as they are then. Any error gives the connection up: a
 //! table may have been changed under a prepared statement.
 
+mod tls_stream;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Error, NoTls, Row, Socket, Statement};
 use uuid::Uuid;
 
 use super::columns::{
@@ -16,6 +20,8 @@ use super::columns::{
 };
 use super::connections::{AskError, Dial};
 use super::table_rows::{RowsByKey, TableSettings, chain, quoted, whole_number};
+use crate::tls;
+use tls_stream::Tls;
 
 const QUOTE: char = '"';
 const DEFAULT_PORT: u16 = 5432;
@@ -26,6 +32,8 @@ pub const POSTGRESQL_SCHEMES: &[&str] = &["postgresql", "postgres"];
 #[derive(Debug)]
 pub(crate) struct PostgreSql {
     config: Config,
+    /// `None` in the clear.
+    tls: Option<Tls>,
     settings: TableSettings,
     columns: ColumnMapping,
     /// What every connection begins with.
@@ -79,7 +87,11 @@ impl PostgreSql {
             .host(&server.host)
             .port(server.port.unwrap_or(DEFAULT_PORT))
             .application_name("fate-serving")
-            .connect_timeout(timeout);
+            .connect_timeout(timeout)
+            .ssl_mode(match settings.tls {
+                Some(_) => SslMode::Require,
+                None => SslMode::Disable,
+            });
         config.user(server.user.as_deref().ok_or("the url names no user")?);
         if let Some(password) = &server.password {
             config.password(password);
@@ -90,8 +102,10 @@ impl PostgreSql {
                 .as_deref()
                 .ok_or("the url names no database")?,
         );
+        let tls = settings.tls.as_ref().map(tls::client_config).transpose()?;
         Ok(Self {
             config,
+            tls: tls.map(|config| Tls(Arc::new(config))),
             settings: settings.clone(),
             columns: columns.clone(),
             // The server shall not go on with what nobody waits for.
@@ -100,6 +114,18 @@ impl PostgreSql {
                 timeout.as_millis()
             ),
         })
+    }
+
+    async fn connected<T>(&self, tls: T) -> Result<Client, String>
+    where
+        T: MakeTlsConnect<Socket, Stream: Send + 'static, TlsConnect: Send>,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let connected = self.config.connect(tls).await;
+        let (client, connection) = connected.map_err(|error| self.failed(&error))?;
+        // Ends with the client; what goes wrong, the client's next question tells.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(client)
     }
 
     /// Types of the table's columns, by name.
@@ -168,13 +194,10 @@ impl Dial for PostgreSql {
     type Connection = Prepared;
 
     async fn dial(&self) -> Result<Prepared, String> {
-        let (client, connection) = self
-            .config
-            .connect(NoTls)
-            .await
-            .map_err(|error| self.failed(&error))?;
-        // Ends with the client; what goes wrong, the client's next question tells.
-        tokio::spawn(async move { drop(connection.await) });
+        let client = match &self.tls {
+            Some(tls) => self.connected(tls.clone()).await?,
+            None => self.connected(NoTls).await?,
+        };
         self.prepared(client).await
     }
 
