@@ -1,28 +1,43 @@
 //! A file of lines that is put away every midnight: `<directory>/<name>` becomes
 //! `<directory>/<yyyy-MM-dd>/<name>.<yyyy-MM-dd>`, as the Java roles have it (contract 01 §10). Days are the machine's.
 //!
-//! Nobody waits for the disk: lines go to a thread of the file's own through a bounded queue, and what does not fit is
-//! dropped and counted. Old days are the operator's to delete.
+//! Nobody waits for the disk: lines go to a thread of the file's own. What waits is bounded in bytes; what does not fit, and
+//! what cannot be written, is dropped, counted, and said in the log. Lines stay whole, also behind one that a full disk
+//! cut short. Old days are the operator's to delete.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use time::{Date, OffsetDateTime, UtcOffset};
 
 use crate::prometheus::Counter;
 
-/// Lines that wait for the disk.
-const QUEUE: usize = 8192;
+/// Bytes of lines that wait for the disk.
+const MOST_BYTES: usize = 8 << 20;
+/// What a line that waits takes beside its text.
+const LINE_BYTES: usize = 64;
+/// Lines are written together up to this size.
+const BATCH_BYTES: usize = 64 << 10;
+/// How long the end of a role waits for the disk.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Dropping it writes what waits.
+/// Dropping it writes what waits, if the disk takes it within five seconds.
 #[derive(Debug)]
 pub struct DailyFile {
-    lines: Option<SyncSender<Line>>,
+    lines: Option<Sender<Line>>,
     writer: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting_bytes: AtomicUsize,
     dropped: Counter,
 }
 
@@ -38,41 +53,67 @@ impl DailyFile {
     /// # Errors
     /// It cannot be written.
     pub fn open(directory: &Path, name: &str) -> io::Result<Self> {
-        let writer = Writer::open(directory, name, SystemTime::now())?;
-        let (lines, queue) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new().name(name.to_owned());
+        Self::start(Writer::open(directory, name, SystemTime::now())?)
+    }
+
+    fn start(writer: Writer) -> io::Result<Self> {
+        let shared = Arc::clone(&writer.shared);
+        let (lines, queue) = channel();
+        let thread = std::thread::Builder::new().name(writer.name.clone());
         Ok(Self {
             lines: Some(lines),
             writer: Some(thread.spawn(move || writer.run(&queue))?),
-            dropped: Counter::default(),
+            shared,
         })
     }
 
     /// Writes `yyyy-MM-dd HH:mm:ss,SSS|` and a text, soon.
     pub fn line(&self, text: String) {
         let time = SystemTime::now();
-        let sent = self
-            .lines
-            .as_ref()
-            .map(|lines| lines.try_send(Line { time, text }));
-        if !matches!(sent, Some(Ok(()))) {
-            self.dropped.add(1);
+        let line = Line { time, text };
+        let size = line.size();
+        let waiting = &self.shared.waiting_bytes;
+        let has_room = waiting.fetch_add(size, Ordering::Relaxed) + size <= MOST_BYTES;
+        let lines = self.lines.as_ref().filter(|_| has_room);
+        let is_taken = lines.is_some_and(|lines| lines.send(line).is_ok());
+        if !is_taken {
+            waiting.fetch_sub(size, Ordering::Relaxed);
+            self.shared.dropped.add(1);
         }
     }
 
-    /// Lines that the disk was too slow for.
+    /// Lines that the disk was too slow or too small for.
     pub fn dropped(&self) -> u64 {
-        self.dropped.get()
+        self.shared.dropped.get()
+    }
+
+    /// The writer ends when it has written what waits; a disk that hangs keeps nobody from ending.
+    fn close(&mut self, patience: Duration) {
+        drop(self.lines.take());
+        let Some(writer) = self.writer.take() else {
+            return;
+        };
+        let end = Instant::now() + patience;
+        while !writer.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if writer.is_finished() {
+            let _ = writer.join();
+        } else {
+            tracing::warn!("a log file takes no lines; those that wait are lost");
+        }
     }
 }
 
 impl Drop for DailyFile {
     fn drop(&mut self) {
-        drop(self.lines.take());
-        if let Some(writer) = self.writer.take() {
-            // It ends when it has written what waits.
-            let _ = writer.join();
-        }
+        self.close(CLOSE_PATIENCE);
+    }
+}
+
+impl Line {
+    fn size(&self) -> usize {
+        LINE_BYTES + self.text.capacity()
     }
 }
 
@@ -80,9 +121,23 @@ struct Writer {
     directory: PathBuf,
     name: String,
     day: Date,
-    file: BufWriter<File>,
+    file: File,
+    shared: Arc<Shared>,
+    batch: Batch,
     /// So that the log says it once.
     has_failed: bool,
+    /// Dropped lines that the log has told of.
+    said: u64,
+}
+
+/// Lines that are written together.
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// Where each line ends.
+    ends: Vec<usize>,
+    /// Whether the file ends in the middle of a line.
+    is_torn: bool,
 }
 
 impl Writer {
@@ -99,22 +154,34 @@ impl Writer {
         }
         Ok(Self {
             file: appending(&path)?,
+            shared: Arc::default(),
+            batch: Batch::default(),
             directory: directory.to_owned(),
             name: name.to_owned(),
             day: today,
             has_failed: false,
+            said: 0,
         })
     }
 
     fn run(mut self, queue: &Receiver<Line>) {
         while let Ok(line) = queue.recv() {
-            let mut written = self.write(&line);
+            let mut written = self.take(line);
             while let Ok(line) = queue.try_recv() {
-                written = written.and(self.write(&line));
+                written = written.and(self.take(line));
             }
-            let flushed = written.and_then(|()| self.file.flush());
-            self.say(flushed);
+            let written = written.and(self.flush());
+            self.say(written);
         }
+    }
+
+    fn take(&mut self, line: Line) -> io::Result<()> {
+        let written = self.add(&line);
+        let size = line.size();
+        drop(line);
+        let waiting = &self.shared.waiting_bytes;
+        waiting.fetch_sub(size, Ordering::Relaxed);
+        written
     }
 
     fn say(&mut self, outcome: io::Result<()>) {
@@ -122,32 +189,94 @@ impl Writer {
         if let Err(error) = outcome
             && !self.has_failed
         {
-            tracing::warn!(name = self.name, %error, "a log file cannot be written; lines are missing");
+            tracing::warn!(name = self.name, %error, "a log file cannot be written");
         }
         self.has_failed = has_failed;
+        let dropped = self.shared.dropped.get();
+        if dropped > self.said && !has_failed {
+            let lines = dropped - self.said;
+            tracing::warn!(name = self.name, lines, "lines of a log file are missing");
+            self.said = dropped;
+        }
     }
 
-    fn write(&mut self, line: &Line) -> io::Result<()> {
+    fn add(&mut self, line: &Line) -> io::Result<()> {
         let time = local(line.time);
+        let mut written = Ok(());
         if time.date() > self.day {
-            self.file.flush()?;
-            put_away(&self.directory, &self.name, self.day)?;
-            self.file = appending(&self.directory.join(&self.name))?;
-            self.day = time.date();
+            written = self.flush();
+            if let Err(error) = self.next_day(time.date()) {
+                self.shared.dropped.add(1);
+                return Err(error);
+            }
         }
-        let (hour, minute, second, milli) = time.to_hms_milli();
-        writeln!(
-            self.file,
-            "{} {hour:02}:{minute:02}:{second:02},{milli:03}|{}",
-            text_of(time.date()),
-            line.text
-        )
+        self.batch.add(time, &line.text);
+        if self.batch.bytes.len() >= BATCH_BYTES {
+            written = written.and(self.flush());
+        }
+        written
+    }
+
+    fn next_day(&mut self, day: Date) -> io::Result<()> {
+        put_away(&self.directory, &self.name, self.day)?;
+        self.file = appending(&self.directory.join(&self.name))?;
+        self.batch.is_torn = false;
+        self.day = day;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let (lost, outcome) = self.batch.write_to(&mut self.file);
+        self.shared.dropped.add(lost);
+        outcome
     }
 }
 
-fn appending(path: &Path) -> io::Result<BufWriter<File>> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
-    Ok(BufWriter::new(file))
+impl Batch {
+    fn add(&mut self, time: OffsetDateTime, text: &str) {
+        let (hour, minute, second, milli) = time.to_hms_milli();
+        let day = text_of(time.date());
+        // Into memory, which takes everything.
+        let _ = writeln!(
+            self.bytes,
+            "{day} {hour:02}:{minute:02}:{second:02},{milli:03}|{text}"
+        );
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Writes all lines, or as many as there is room for: how many are lost. Nothing stays here to be tried again.
+    fn write_to(&mut self, out: &mut impl Write) -> (u64, io::Result<()>) {
+        let mut written = 0;
+        let outcome = self.write(out, &mut written);
+        let lost = self.ends.iter().filter(|end| **end > written).count();
+        if written > 0 {
+            self.is_torn = !self.ends.contains(&written);
+        }
+        self.bytes.clear();
+        self.bytes.shrink_to(2 * BATCH_BYTES);
+        self.ends.clear();
+        (u64::try_from(lost).unwrap_or(u64::MAX), outcome)
+    }
+
+    fn write(&mut self, out: &mut impl Write, written: &mut usize) -> io::Result<()> {
+        if self.is_torn && !self.bytes.is_empty() {
+            out.write_all(b"\n")?;
+            self.is_torn = false;
+        }
+        while *written < self.bytes.len() {
+            match out.write(&self.bytes[*written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => *written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn appending(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// Never over a file that is there already.
@@ -181,80 +310,4 @@ fn text_of(day: Date) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    const DAY: Duration = Duration::from_secs(24 * 3600);
-
-    fn line(time: SystemTime, text: &str) -> Line {
-        Line {
-            time,
-            text: text.to_owned(),
-        }
-    }
-
-    #[test]
-    fn lines_have_a_time_and_are_written_when_the_file_is_dropped() {
-        let directory = tempfile::tempdir().unwrap();
-        let logs = directory.path().join("logs");
-        let file = DailyFile::open(&logs, "flow.log").unwrap();
-        for text in ["a|0", "b|1"] {
-            file.line(text.to_owned());
-        }
-        drop(file);
-        let text = fs::read_to_string(logs.join("flow.log")).unwrap();
-        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_at(23)).collect();
-        assert_eq!(
-            lines.iter().map(|line| line.1).collect::<Vec<_>>(),
-            ["|a|0", "|b|1"]
-        );
-        let shape: String = lines[0].0.replace(|c: char| c.is_ascii_digit(), "0");
-        assert_eq!(shape, "0000-00-00 00:00:00,000");
-    }
-
-    #[test]
-    fn every_day_has_a_file_of_its_own() {
-        let directory = tempfile::tempdir().unwrap();
-        let start = SystemTime::now();
-        let day = |days: u32| text_of(local(start + DAY * days).date());
-        let mut writer = Writer::open(directory.path(), "flow.log", start).unwrap();
-        for (days, text) in [(0, "first"), (0, "second"), (1, "third"), (3, "fourth")] {
-            writer.write(&line(start + DAY * days, text)).unwrap();
-        }
-        writer.file.flush().unwrap();
-        let texts = |path: PathBuf| {
-            let text = fs::read_to_string(path).unwrap();
-            let texts = text.lines().map(|line| line[24..].to_owned());
-            texts.collect::<Vec<_>>()
-        };
-        let old = |day: String| directory.path().join(&day).join(format!("flow.log.{day}"));
-        assert_eq!(texts(old(day(0))), ["first", "second"]);
-        assert_eq!(texts(old(day(1))), ["third"]);
-        assert_eq!(texts(directory.path().join("flow.log")), ["fourth"]);
-    }
-
-    #[test]
-    fn what_an_earlier_process_left_is_put_away_and_nothing_is_overwritten() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("flow.log");
-        fs::write(&path, "old\n").unwrap();
-        let now = SystemTime::now();
-        drop(Writer::open(directory.path(), "flow.log", now).unwrap());
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "old\n",
-            "it is of today"
-        );
-        for _ in 0..2 {
-            fs::write(&path, "old\n").unwrap();
-            drop(Writer::open(directory.path(), "flow.log", now + DAY).unwrap());
-            assert_eq!(fs::read_to_string(&path).unwrap(), "");
-        }
-        let day = text_of(local(now).date());
-        let folder = directory.path().join(&day);
-        for name in [format!("flow.log.{day}"), format!("flow.log.{day}.1")] {
-            assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), "old\n");
-        }
-    }
-}
+mod tests;
