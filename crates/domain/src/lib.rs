@@ -10,5 +10,6 @@ pub mod java_number;
 pub mod members;
 pub mod model_key;
 pub mod party;
+pub mod plain_json;
 pub mod properties;
 pub mod return_code;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use fate_domain::fault::Fault;
 use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
-use serde_json::value::RawValue;
 
 use crate::data_file::{self, DataFile, Stamp};
 use crate::registry::Error;
@@ -141,7 +140,6 @@ fn lookup(ids: &str, keys: &[&str]) -> Result<Option<String>, Fault> {
     let value = keys
         .iter()
         .filter_map(|key| members.get(key))
-        .map(RawValue::get)
         .find(|value| *value != "null");
     value
         .map(|value| ids::text(value).map_err(data_file::fault))

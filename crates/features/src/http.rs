@@ -12,7 +12,6 @@ use std::sync::Arc;
 use fate_domain::fault::Fault;
 use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
-use serde_json::value::RawValue;
 
 use crate::feature_service::{self, FeatureService};
 use crate::registry::Error;
@@ -72,27 +71,27 @@ fn features(body: &[u8]) -> Result<FeatureRow, Fault> {
         Some(other) => return Err(no_features(format!("unknown code {other}"))),
         None => return Err(feature_service::fault("the answer's code is not a number")),
     }
-    let data = answer.get(DATA).filter(|data| !is_null(data));
+    let data = answer.get(DATA).filter(|data| *data != NULL);
     let data = data.ok_or_else(|| no_features("the answer has no data"))?;
     row(data).map(FeatureRow::Json)
 }
 
 /// The features in `data` as the text of one object.
-fn row(data: &RawValue) -> Result<String, Fault> {
-    let mut beside = object(data.get(), "data")?;
+fn row(data: &str) -> Result<String, Fault> {
+    let mut beside = object(data, "data")?;
     let inner_code = beside.get(CODE);
     let inner_data = beside.get(DATA);
     let is_nested = inner_code.is_some() || inner_data.is_some_and(is_object);
     if !is_nested {
-        return some(&beside).map(|()| data.get().to_owned());
+        return some(&beside).map(|()| data.to_owned());
     }
     if inner_code.is_some_and(|inner| code(Some(inner)) != Some(INNER_SUCCESS)) {
         return Err(no_features("the code in data is not 200"));
     }
     beside.remove(CODE);
     beside.remove(DATA);
-    if let Some(inner) = inner_data.filter(|inner| !is_null(inner)) {
-        let mut inner = object(inner.get(), "data in data")?;
+    if let Some(inner) = inner_data.filter(|inner| *inner != NULL) {
+        let mut inner = object(inner, "data in data")?;
         inner.remove(CODE);
         inner.remove(DATA);
         beside.add_missing(inner);
@@ -100,13 +99,11 @@ fn row(data: &RawValue) -> Result<String, Fault> {
     some(&beside).map(|()| beside.to_text())
 }
 
-/// Whether the value is the token `null`.
-fn is_null(value: &RawValue) -> bool {
-    value.get() == "null"
-}
+/// The token.
+const NULL: &str = "null";
 
-fn is_object(value: &RawValue) -> bool {
-    value.get().starts_with('{')
+fn is_object(value: &str) -> bool {
+    value.starts_with('{')
 }
 
 fn some(features: &Members<'_>) -> Result<(), Fault> {
@@ -122,11 +119,11 @@ fn object<'a>(text: &'a str, what: &str) -> Result<Members<'a>, Fault> {
 }
 
 /// The code as Java's `int` takes it: 0 when missing or null, a number in quotes counts, a fraction is cut off.
-fn code(value: Option<&RawValue>) -> Option<i64> {
-    let Some(value) = value.filter(|value| !is_null(value)) else {
+fn code(value: Option<&str>) -> Option<i64> {
+    let Some(value) = value.filter(|value| *value != NULL) else {
         return Some(0);
     };
-    match serde_json::from_str(value.get()).ok()? {
+    match serde_json::from_str(value).ok()? {
         serde_json::Value::Number(number) => number
             .as_i64()
             .or_else(|| number.as_f64().map(|number| number as i64)),

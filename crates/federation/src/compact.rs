@@ -21,7 +21,6 @@ use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use fate_inference::CompactForm;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// The member of a question that offers the form, and of an answer that uses it.
 pub(crate) const MEMBER: &str = "compact";
@@ -36,7 +35,7 @@ pub(crate) fn write_offer(form: Option<CompactForm>, body: &mut Vec<u8>) {
 
 /// Whether a question offers just this form. Whatever is no clear yes is a no, never an error.
 pub(crate) fn is_offered(members: &Members<'_>, form: CompactForm) -> bool {
-    let offer = members.get(MEMBER).map(RawValue::get);
+    let offer = members.get(MEMBER);
     let offer = offer.and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
     offer == Some(&digest_text(form))
 }

@@ -47,13 +47,13 @@ fn rewrite_object(text: &str, depth: usize, out: &mut Vec<u8>) {
     };
     out.push(b'{');
     let mut is_first = true;
-    for (name, value) in members.iter().filter(|(_, value)| value.get() != "null") {
+    for (name, value) in members.iter().filter(|(_, value)| *value != "null") {
         if !std::mem::take(&mut is_first) {
             out.push(b',');
         }
         write_text(name, out);
         out.push(b':');
-        rewrite(value.get(), depth, out);
+        rewrite(value, depth, out);
     }
     out.push(b'}');
 }

@@ -5,7 +5,6 @@ use std::io::Write;
 use fate_domain::fault::Fault;
 use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
-use serde_json::value::RawValue;
 
 use crate::java_json::write_text;
 use crate::request::{int_member, text, text_member};
@@ -190,13 +189,13 @@ impl<'a> HostReply<'a> {
 
     /// The text of its compact part or parts, whatever it is.
     pub(crate) fn compact(&self) -> Option<&'a str> {
-        let text = self.members.get(compact::MEMBER).map(RawValue::get);
+        let text = self.members.get(compact::MEMBER);
         text.filter(|text| *text != "null")
     }
 
     /// The text of what the host tells of its row.
     pub(crate) fn explanation(&self) -> Option<&'a str> {
-        self.members.get(explain::MEMBER).map(RawValue::get)
+        self.members.get(explain::MEMBER)
     }
 
     /// The host's refusal as the guest hands it on.
@@ -210,7 +209,7 @@ impl<'a> HostReply<'a> {
     /// What keeps the rows from being told apart for certain: a row's score must never be given to another row.
     pub(crate) fn rows(&self) -> Result<Vec<HostReplyRow<'a>>, Broken> {
         let map = self.members.get("singleInferenceResultMap");
-        let mut rows = match map.map(RawValue::get) {
+        let mut rows = match map {
             None | Some("null") => self.listed_rows()?,
             Some(map) => mapped_rows(map)?,
         };
@@ -222,7 +221,7 @@ impl<'a> HostReply<'a> {
     }
 
     fn listed_rows(&self) -> Result<Vec<HostReplyRow<'a>>, Broken> {
-        match self.members.get("batchDataList").map(RawValue::get) {
+        match self.members.get("batchDataList") {
             None | Some("null") => Ok(Vec::new()),
             Some(list) => {
                 let rows: Vec<Members<'a>> =
@@ -243,7 +242,7 @@ fn mapped_rows(map: &str) -> Result<Vec<HostReplyRow<'_>>, Broken> {
     rows.iter()
         .map(|(key, row)| {
             let index = canonical_index(key).ok_or(Broken::Key)?;
-            let row = Members::leading(row.get()).ok_or(Broken::Rows)?;
+            let row = Members::leading(row).ok_or(Broken::Rows)?;
             if own_index(&row)?.is_some_and(|own| own != index) {
                 return Err(Broken::OtherIndex);
             }
@@ -260,7 +259,7 @@ fn canonical_index(key: &str) -> Option<i32> {
 
 /// The index that a row itself states.
 fn own_index(row: &Members<'_>) -> Result<Option<i32>, Broken> {
-    match row.get("index").map(RawValue::get) {
+    match row.get("index") {
         None | Some("null") => Ok(None),
         Some(_) => int_member(row, "index").map(Some).ok_or(Broken::Rows),
     }
@@ -271,7 +270,7 @@ fn read_row<'a>(index: i32, row: &Members<'a>) -> Result<HostReplyRow<'a>, Broke
         index,
         code: ReturnCode(int_member(row, "retcode").ok_or(Broken::Rows)?),
         data: object(row.get("data")),
-        explanation: row.get(explain::MEMBER).map(RawValue::get),
+        explanation: row.get(explain::MEMBER),
     })
 }
 
@@ -312,10 +311,8 @@ fn host_fault(code: ReturnCode, message: &str) -> Option<Fault> {
     Some(Fault::new(code.prefixed(), text))
 }
 
-fn object(value: Option<&RawValue>) -> Option<&str> {
-    value
-        .map(RawValue::get)
-        .filter(|text| text.starts_with('{'))
+fn object(value: Option<&str>) -> Option<&str> {
+    value.filter(|text| text.starts_with('{'))
 }
 
 #[cfg(test)]

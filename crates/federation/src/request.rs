@@ -9,7 +9,6 @@ use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use serde::Deserializer as _;
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::explain;
 
@@ -118,7 +117,7 @@ fn guest_request<'a>(members: &Members<'a>) -> Result<GuestRequest<'a>, Fault> {
 /// Whether a client asks to be told what the rows brought along: `true` or `false`, also as text. Anything else would be
 /// passed over in silence.
 fn wants_explanation(members: &Members<'_>) -> Result<bool, Fault> {
-    let value = members.get(explain::MEMBER).map_or("null", RawValue::get);
+    let value = members.get(explain::MEMBER).unwrap_or("null");
     match value.trim_matches('"').trim().to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" | "null" | "" => Ok(false),
@@ -202,7 +201,7 @@ fn rows<'a, R>(
     max: usize,
     read: impl Fn(&Members<'a>) -> Result<R, Fault>,
 ) -> Result<Option<Vec<R>>, Option<Fault>> {
-    let list = match members.get("batchDataList").map(RawValue::get) {
+    let list = match members.get("batchDataList") {
         None | Some("null") => return Ok(None),
         Some(list) => list,
     };
@@ -252,7 +251,7 @@ impl<'de, T: FnMut(&Members<'de>) -> Result<(), Fault>> Visitor<'de> for RowVisi
 
 /// The text of an object: `{}` when absent, `None` when null; a fault for any other value.
 fn object_member<'a>(members: &Members<'a>, name: &str) -> Result<Option<&'a str>, Fault> {
-    match members.get(name).map(RawValue::get) {
+    match members.get(name) {
         None => Ok(Some(EMPTY)),
         Some("null") => Ok(None),
         Some(object) if object.starts_with('{') => Ok(Some(object)),
@@ -262,7 +261,7 @@ fn object_member<'a>(members: &Members<'a>, name: &str) -> Result<Option<&'a str
 
 /// A text; numbers and booleans count as their spelling. Outer `None`: a list or an object.
 pub(crate) fn text_member<'a>(members: &Members<'a>, name: &str) -> Option<Option<Cow<'a, str>>> {
-    let Some(token) = members.get(name).map(RawValue::get) else {
+    let Some(token) = members.get(name) else {
         return Some(None);
     };
     match token.as_bytes().first() {
@@ -284,7 +283,7 @@ fn index_of(members: &Members<'_>) -> Option<i32> {
 
 /// An int as the Java mapper reads one: absent, null and blank text are 0, decimals are cut, number texts count.
 pub(crate) fn int_member(members: &Members<'_>, name: &str) -> Option<i32> {
-    let token = members.get(name).map_or("null", RawValue::get);
+    let token = members.get(name).unwrap_or("null");
     match token.as_bytes().first() {
         Some(b'n') => Some(0),
         Some(b'"') => {

@@ -13,7 +13,6 @@ use fate_edge::trace;
 use fate_proto::inference::InferenceMessage;
 use prost::Message as _;
 use serde_json::json;
-use serde_json::value::RawValue;
 use tonic::Status;
 
 use crate::call::CallContext;
@@ -279,7 +278,7 @@ async fn ask_own(server: &dyn OwnServer, which: InferenceCall, message: Bytes) -
 }
 
 /// A text member; empty when it is none.
-fn text_of(value: Option<&RawValue>) -> String {
-    let text = value.and_then(|value| serde_json::from_str(value.get()).ok());
+fn text_of(value: Option<&str>) -> String {
+    let text = value.and_then(|value| serde_json::from_str(value).ok());
     text.unwrap_or_default()
 }

@@ -3,7 +3,6 @@
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use fate_domain::members::{MemberWriter, Members};
-use serde_json::value::RawValue;
 
 use super::json_response;
 
@@ -26,7 +25,7 @@ impl<'a> Asked<'a> {
             asked
                 .head
                 .get(name)
-                .is_none_or(|value| matches!(value.get().as_bytes().first(), Some(b'"' | b'n')))
+                .is_none_or(|value| matches!(value.as_bytes().first(), Some(b'"' | b'n')))
         };
         (is_text("serviceId") && is_text("appid")).then_some(asked)
     }
@@ -38,7 +37,7 @@ impl<'a> Asked<'a> {
 
     /// A text of the head; empty when it is not there or null.
     pub fn head_text(&self, name: &str) -> String {
-        let value = self.head.get(name).map(RawValue::get);
+        let value = self.head.get(name);
         let text = value.and_then(|value| serde_json::from_str::<Option<String>>(value).ok());
         text.flatten().unwrap_or_default()
     }
@@ -51,18 +50,18 @@ impl<'a> Asked<'a> {
         }
         let is_in_body = |name: &str| self.body.get(name).is_some();
         for (name, value) in self.head.iter().filter(|(name, _)| !is_in_body(name)) {
-            flat.member(name, value.get());
+            flat.member(name, value);
         }
         for (name, value) in self.body.iter() {
-            flat.member(name, value.get());
+            flat.member(name, value);
         }
         flat.finish()
     }
 }
 
 /// A missing section is an empty one.
-fn section(value: Option<&RawValue>) -> Option<Members<'_>> {
-    match value.map(RawValue::get) {
+fn section(value: Option<&str>) -> Option<Members<'_>> {
+    match value {
         None | Some("null") => Some(Members::default()),
         Some(text) => Members::leading(text),
     }
@@ -88,7 +87,7 @@ pub fn without_internals(answer: &[u8]) -> Option<Vec<u8>> {
     let mut kept = MemberWriter::new();
     for (name, value) in object.iter() {
         if !matches!(name, "log" | "warn" | "caseid") {
-            kept.member(name, value.get());
+            kept.member(name, value);
         }
     }
     Some(kept.finish().into_bytes())

@@ -147,7 +147,7 @@ pub(crate) fn of_members(members: &Members<'_>, mapping: &ColumnMapping) -> Answ
     let mut row = RowBuilder::default();
     for (name, value) in members.iter() {
         if let Some(feature) = mapping.feature(name) {
-            row.token(feature, value.get());
+            row.token(feature, value);
         }
     }
     row.finish()

@@ -62,15 +62,15 @@ impl HttpBatch {
             .map_err(|_| "the answer is not UTF-8 text".to_owned())?;
         let no_object = |what: &str, cause| format!("{what} is not a JSON object: {cause}");
         let whole = Members::whole(text).map_err(|cause| no_object("the answer", cause))?;
-        if let Some(code) = whole.get("code").map(|code| code.get())
+        if let Some(code) = whole.get("code")
             && !matches!(code, "0" | "200" | "null")
         {
             let code: String = code.chars().take(20).collect();
             return Err(format!("the answer has the code {code}"));
         }
         let data = whole.get("data").ok_or("the answer has no data")?;
-        let data = Members::whole(data.get()).map_err(|cause| no_object("data", cause))?;
-        let rows: HashMap<&str, &str> = data.iter().map(|(key, row)| (key, row.get())).collect();
+        let data = Members::whole(data).map_err(|cause| no_object("data", cause))?;
+        let rows: HashMap<&str, &str> = data.iter().collect();
         let answer = |key: &Arc<str>| match rows.get(&**key).copied() {
             None | Some("null") => Answer::Nothing,
             Some(row) => columns::of_json(row.as_bytes(), &self.columns),

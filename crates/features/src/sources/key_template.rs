@@ -82,9 +82,9 @@ impl KeyTemplate {
             match part {
                 Part::Text(text) => key.push_str(text),
                 Part::Id(name) => {
-                    let value = row.get(name).filter(|value| value.get() != "null");
+                    let value = row.get(name).filter(|value| *value != "null");
                     let value = value.ok_or(NoKey::Missing)?;
-                    let text = ids::text(value.get())
+                    let text = ids::text(value)
                         .map_err(|cause| NoKey::Wrong(format!("{name}: {cause}")))?;
                     if text.is_empty() {
                         return Err(NoKey::Missing);

@@ -177,7 +177,7 @@ fn question(packet: &Packet) -> Result<Question<'_>, Fault> {
 
 /// `partnerModelInfo: {name, namespace}`, the guest's own model.
 fn partner_key(members: &Members<'_>) -> Option<ModelKey> {
-    let info = Members::leading(members.get("partnerModelInfo")?.get())?;
+    let info = Members::leading(members.get("partnerModelInfo")?)?;
     let part = |name| Some(text_member(&info, name)??.into_owned());
     Some(ModelKey::new(part("name")?, part("namespace")?))
 }

@@ -4,8 +4,6 @@ use fate_domain::fault::Fault;
 use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 
-use serde_json::value::RawValue;
-
 use super::{Host, Question, features};
 use crate::admission::check_interface;
 use crate::packet::Speaker;
@@ -86,7 +84,7 @@ fn data(member: &[u8], is_legacy: bool) -> Vec<u8> {
 fn flattened(member: &[u8]) -> String {
     let object = format!("{{{}}}", String::from_utf8_lossy(member));
     let inner = Members::leading(&object)
-        .and_then(|members| members.iter().next().map(|(_, value)| RawValue::get(value)))
+        .and_then(|members| members.iter().next().map(|(_, value)| value))
         .and_then(|value| value.strip_prefix('{')?.strip_suffix('}'))
         .unwrap_or_default();
     if inner.is_empty() {

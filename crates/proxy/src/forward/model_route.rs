@@ -6,7 +6,6 @@ use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 use fate_proto::proxy::Packet;
 use md5::{Digest as _, Md5};
-use serde_json::value::RawValue;
 
 /// The registry's environment of the host model that a packet is for; `None` when it names no model.
 ///
@@ -45,14 +44,14 @@ fn is_first_generation(operator: &str) -> Result<bool, Fault> {
 fn named_in_body(packet: &Packet) -> Option<String> {
     let body = std::str::from_utf8(&packet.body.as_ref()?.value).ok()?;
     let info = Members::leading(body)?.get("partnerModelInfo")?;
-    let info = Members::whole(info.get()).ok()?;
+    let info = Members::whole(info).ok()?;
     let (namespace, name) = (text(info.get("namespace")?), text(info.get("name")?));
     Some(key(&name, &namespace))
 }
 
 /// A text without its quotes, anything else as it is spelled.
-fn text(value: &RawValue) -> String {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
+fn text(value: &str) -> String {
+    serde_json::from_str(value).unwrap_or_else(|_| value.to_owned())
 }
 
 fn key(table_name: &str, namespace: &str) -> String {

@@ -6,7 +6,6 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use fate_domain::members::Members;
 use fate_proto::address::Endpoint;
 use fate_proto::proxy::{AuthInfo, Command, Conf, Data, Metadata, Model, Packet, Task, Topic};
-use serde_json::value::RawValue;
 
 /// What is no packet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +53,7 @@ type Outcome<T> = Result<T, PacketJsonError>;
 fn fields<'a>(
     message: &'static str,
     text: &'a str,
-    mut read: impl FnMut(&str, &'a RawValue) -> Outcome<bool>,
+    mut read: impl FnMut(&str, &'a str) -> Outcome<bool>,
 ) -> Outcome<()> {
     let members = Members::whole(text).map_err(|_| PacketJsonError::NoObject(message))?;
     if members.has_repeated_names() {
@@ -71,8 +70,8 @@ fn fields<'a>(
     Ok(())
 }
 
-fn message<M>(value: &RawValue, read: fn(&str) -> Outcome<M>) -> Outcome<Option<M>> {
-    match value.get() {
+fn message<M>(value: &str, read: fn(&str) -> Outcome<M>) -> Outcome<Option<M>> {
+    match value {
         "null" => Ok(None),
         text => read(text).map(Some),
     }
@@ -221,18 +220,17 @@ fn read_auth(text: &str) -> Outcome<AuthInfo> {
 }
 
 /// A text, or the spelling of a number or flag; null is the default.
-fn string(field: &'static str, value: &RawValue) -> Outcome<String> {
-    let text = value.get();
-    match text.as_bytes().first() {
-        Some(b'"') => serde_json::from_str(text).map_err(|_| PacketJsonError::Value(field)),
+fn string(field: &'static str, value: &str) -> Outcome<String> {
+    match value.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(value).map_err(|_| PacketJsonError::Value(field)),
         Some(b'{' | b'[') | None => Err(PacketJsonError::Value(field)),
-        Some(_) if text == "null" => Ok(String::new()),
-        Some(_) => Ok(text.to_owned()),
+        Some(_) if value == "null" => Ok(String::new()),
+        Some(_) => Ok(value.to_owned()),
     }
 }
 
-fn int64(field: &'static str, value: &RawValue) -> Outcome<i64> {
-    if value.get() == "null" {
+fn int64(field: &'static str, value: &str) -> Outcome<i64> {
+    if value == "null" {
         return Ok(0);
     }
     let text = string(field, value)?;
@@ -240,7 +238,7 @@ fn int64(field: &'static str, value: &RawValue) -> Outcome<i64> {
     exact.ok_or(PacketJsonError::Value(field))
 }
 
-fn int32(field: &'static str, value: &RawValue) -> Outcome<i32> {
+fn int32(field: &'static str, value: &str) -> Outcome<i32> {
     i32::try_from(int64(field, value)?).map_err(|_| PacketJsonError::Value(field))
 }
 
@@ -252,8 +250,8 @@ fn whole_number(text: &str) -> Option<i64> {
     is_whole.then_some(value as i64)
 }
 
-fn flag(field: &'static str, value: &RawValue) -> Outcome<bool> {
-    match value.get() {
+fn flag(field: &'static str, value: &str) -> Outcome<bool> {
+    match value {
         "true" | "\"true\"" => Ok(true),
         "false" | "\"false\"" | "null" => Ok(false),
         _ => Err(PacketJsonError::Value(field)),
@@ -265,7 +263,7 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true);
 
 /// Base64 in either alphabet, padded or not.
-fn bytes(field: &'static str, value: &RawValue) -> Outcome<Vec<u8>> {
+fn bytes(field: &'static str, value: &str) -> Outcome<Vec<u8>> {
     let text = string(field, value)?;
     let alphabet = if text.contains(['-', '_']) {
         URL_SAFE
