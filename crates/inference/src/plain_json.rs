@@ -3,80 +3,87 @@
 
 use std::borrow::Cow;
 
+use fate_domain::plain_json::{name, space, string};
+
 use crate::{Cell, cell::Spelling};
 
-/// Gives every member of the object that `text` begins with to `member`; what follows the object is not looked at.
-/// `None`: it is not of the plain kind, and what was given away so far may be repeated.
-pub(crate) fn members<'a>(text: &'a str, mut member: impl FnMut(&'a str, Cell<'a>)) -> Option<()> {
-    let mut reader = Reader { text, at: 0 };
-    reader.skip_space();
-    reader.expect(b'{')?;
-    reader.skip_space();
-    if reader.peek()? == b'}' {
-        return Some(());
-    }
-    loop {
-        let name = reader.string()?;
-        reader.skip_space();
-        reader.expect(b':')?;
-        reader.skip_space();
-        member(name, reader.value()?);
-        reader.skip_space();
-        match reader.next()? {
-            b',' => reader.skip_space(),
-            b'}' => return Some(()),
-            _ => return None,
-        }
-    }
-}
-
-struct Reader<'a> {
+/// The members of an object, one by one. `None` from any of its functions: the text is not of the plain kind, and whoever
+/// reads begins again with another reader.
+pub(crate) struct Members<'a> {
     text: &'a str,
     at: usize,
+    is_first: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Members<'a> {
+    /// Those of the object that `text` begins with; what follows the object is not looked at.
+    pub(crate) fn of(text: &'a str) -> Option<Self> {
+        let at = space(text.as_bytes(), 0);
+        let is_object = text.as_bytes().get(at) == Some(&b'{');
+        is_object.then_some(Members {
+            text,
+            at: at + 1,
+            is_first: true,
+        })
+    }
+
+    /// Whether there is another one; its name comes next.
+    pub(crate) fn has_next(&mut self) -> Option<bool> {
+        self.skip_space();
+        let is_first = std::mem::take(&mut self.is_first);
+        match self.peek()? {
+            b'}' => Some(false),
+            b',' if !is_first => {
+                self.at += 1;
+                self.skip_space();
+                Some(true)
+            }
+            _ => is_first.then_some(true),
+        }
+    }
+
+    /// Passes over the name and its colon if they are spelled so.
+    pub(crate) fn skip_name(&mut self, spelled: &str) -> bool {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let is_next = rest.starts_with(spelled.as_bytes());
+        if is_next {
+            self.at += spelled.len();
+        }
+        is_next
+    }
+
+    /// The name; passes over its colon, too.
+    pub(crate) fn name(&mut self) -> Option<&'a str> {
+        let (end, value) = name(self.text.as_bytes(), self.at)?;
+        let name = self.text.get(self.at + 1..end - 1)?;
+        self.at = value;
+        Some(name)
+    }
+
+    /// The value behind the colon.
+    pub(crate) fn value(&mut self) -> Option<Cell<'a>> {
+        self.skip_space();
+        match self.peek()? {
+            b'-' | b'0'..=b'9' => self.number(),
+            b'"' => {
+                let start = self.at + 1;
+                self.at = string(self.text.as_bytes(), self.at)?;
+                let text = self.text.get(start..self.at - 1)?;
+                Some(Cell::Text(Cow::Borrowed(text)))
+            }
+            b't' => self.word("true", Cell::Bool(true)),
+            b'f' => self.word("false", Cell::Bool(false)),
+            b'n' => self.word("null", Cell::Null),
+            _ => None,
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.next()? == byte).then_some(())
-    }
-
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    /// A string without escapes; what is between its quotes.
-    fn string(&mut self) -> Option<&'a str> {
-        self.expect(b'"')?;
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let length = rest
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-        let string = self.text.get(self.at..self.at + length)?;
-        self.at += length;
-        self.expect(b'"')?;
-        Some(string)
-    }
-
-    fn value(&mut self) -> Option<Cell<'a>> {
-        match self.peek()? {
-            b'"' => Some(Cell::Text(Cow::Borrowed(self.string()?))),
-            b't' => self.word("true", Cell::Bool(true)),
-            b'f' => self.word("false", Cell::Bool(false)),
-            b'n' => self.word("null", Cell::Null),
-            _ => self.number(),
-        }
+        self.at = space(self.text.as_bytes(), self.at);
     }
 
     fn word(&mut self, word: &str, cell: Cell<'a>) -> Option<Cell<'a>> {
@@ -86,37 +93,37 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self) -> Option<Cell<'a>> {
+        let text = self.text.as_bytes();
         let start = self.at;
+        let is_negative = text[start] == b'-';
+        let first = start + usize::from(is_negative);
         let mut decimal = Decimal::default();
-        if self.peek()? == b'-' {
-            self.at += 1;
-        }
-        let whole = self.digits(&mut decimal)?;
-        if whole > 1 && self.text.as_bytes().get(self.at - whole) == Some(&b'0') {
+        let whole_end = decimal.digits(text, first)?;
+        if text[first] == b'0' && whole_end > first + 1 {
             return None;
         }
-        let mut is_integer = true;
-        let mut fraction = 0;
-        if self.peek() == Some(b'.') {
+        let (mut end, mut fraction, mut is_integer) = (whole_end, 0, true);
+        if text.get(end) == Some(&b'.') {
             is_integer = false;
-            self.at += 1;
-            fraction = self.digits(&mut decimal)?;
+            let point = end;
+            end = decimal.digits(text, point + 1)?;
+            fraction = end - point - 1;
         }
-        let has_power = matches!(self.peek(), Some(b'e' | b'E'));
-        if has_power {
+        let digits = whole_end - first + fraction;
+        let mut exact = decimal.exact(digits, fraction);
+        if let Some(b'e' | b'E') = text.get(end) {
             is_integer = false;
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
+            exact = None;
+            end += 1;
+            if let Some(b'+' | b'-') = text.get(end) {
+                end += 1;
             }
-            self.digits(&mut Decimal::default())?;
+            end = Decimal::default().digits(text, end)?;
         }
-        let token = self.text.get(start..self.at)?;
-        let value = match decimal
-            .exact(whole + fraction, fraction)
-            .filter(|_| !has_power)
-        {
-            Some(value) if token.starts_with('-') => -value,
+        self.at = end;
+        let token = self.text.get(start..end)?;
+        let value = match exact {
+            Some(value) if is_negative => -value,
             Some(value) => value,
             // It rounds correctly and takes 1e400 to infinity, as Java does.
             None => token.parse().ok()?,
@@ -129,16 +136,6 @@ impl<'a> Reader<'a> {
         };
         Some(Cell::Number(value, Spelling::Token(token)))
     }
-
-    /// How many digits there are; at least one.
-    fn digits(&mut self, decimal: &mut Decimal) -> Option<usize> {
-        let start = self.at;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            decimal.push(digit - b'0');
-            self.at += 1;
-        }
-        (self.at > start).then_some(self.at - start)
-    }
 }
 
 /// Digits as a whole number, right as long as there are no more than [`Decimal::DIGITS`].
@@ -150,8 +147,17 @@ impl Decimal {
     /// Whole numbers up to here are doubles.
     const LARGEST: u64 = 1 << 53;
 
-    fn push(&mut self, digit: u8) {
-        self.0 = self.0.wrapping_mul(10).wrapping_add(u64::from(digit));
+    /// Takes the digits that begin at `at`, of which there must be one; where they end.
+    fn digits(&mut self, text: &[u8], at: usize) -> Option<usize> {
+        let mut end = at;
+        while let Some(digit @ b'0'..=b'9') = text.get(end) {
+            self.0 = self
+                .0
+                .wrapping_mul(10)
+                .wrapping_add(u64::from(digit - b'0'));
+            end += 1;
+        }
+        (end > at).then_some(end)
     }
 
     /// The number with its last `fraction` digits behind the point, where one division of doubles, which rounds correctly,

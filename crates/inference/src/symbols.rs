@@ -25,6 +25,8 @@ impl Column {
 #[derive(Debug, Default)]
 pub(crate) struct Symbols {
     names: Vec<Box<str>>,
+    /// Names as rows in plain JSON have them, with quotes and colon; empty where that takes escapes.
+    spelled: Vec<Box<str>>,
     columns: HashMap<Box<str>, Column, BuildHasherDefault<NameHasher>>,
     /// Other names under which rows may have a column; components never use them.
     aliases: HashMap<Box<str>, Column, BuildHasherDefault<NameHasher>>,
@@ -39,6 +41,7 @@ impl Symbols {
         }
         let column = Column::at(self.names.len());
         self.names.push(name.into());
+        self.spelled.push(spelled(name));
         self.columns.insert(name.into(), column);
         column
     }
@@ -87,6 +90,12 @@ impl Symbols {
         }
     }
 
+    /// The column that is expected at `hint`, and how its name and colon are spelled, if that is simple.
+    pub(crate) fn expected(&self, hint: usize) -> Option<(Column, &str)> {
+        let spelled = self.spelled.get(hint)?;
+        (!spelled.is_empty()).then_some((Column(hint as u32), spelled))
+    }
+
     pub(crate) fn name(&self, column: Column) -> &str {
         self.names.get(column.index()).map_or("", |name| name)
     }
@@ -94,6 +103,14 @@ impl Symbols {
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
+}
+
+fn spelled(name: &str) -> Box<str> {
+    let takes_escapes = |byte| matches!(byte, b'"' | b'\\' | 0..0x20);
+    if name.bytes().any(takes_escapes) {
+        return Box::default();
+    }
+    format!("\"{name}\":").into()
 }
 
 /// Columns as a bitmap over the row.
@@ -159,5 +176,8 @@ mod tests {
         assert_eq!(symbols.find("AGE"), symbols.find("age"));
         assert_eq!(symbols.find("Ages"), None);
         assert_eq!(symbols.name(b), "年龄");
+        assert_eq!(symbols.expected(1), Some((b, "\"年龄\":")));
+        symbols.intern("a\"b");
+        assert_eq!((symbols.expected(2), symbols.expected(3)), (None, None));
     }
 }
