@@ -9,6 +9,8 @@ use base64::Engine as _;
 use bytes::Bytes;
 use fate_domain::fault::Fault;
 use fate_domain::return_code::ReturnCode;
+use fate_edge::log_levels::LogLevels;
+use fate_edge::log_queue::LogQueue;
 use fate_features::{BatchRows, BoxFuture, FeatureRow, FeatureSource};
 use fate_model::{Models, Settings};
 use fate_proto::model::{LocalInfo, ModelInfo, Party, PublishRequest, RoleModelInfo};
@@ -18,6 +20,9 @@ use fate_server::{
 };
 use tempfile::TempDir;
 use tokio::time::Instant;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt, reload};
 
 use crate::made::{Case, GUEST, HOST, SERVICE};
 
@@ -30,10 +35,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) async fn start(case: &Case, models: usize) -> anyhow::Result<Pair> {
-        tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(std::io::sink)
-            .init();
+        let log = log()?;
         let stores = [tempfile::tempdir()?, tempfile::tempdir()?];
         let [guest_store, host_store] = &stores;
         publish(host_store.path(), case, models, false).await?;
@@ -42,11 +44,13 @@ impl Pair {
         let host = Embedding {
             single_source: Some(Arc::clone(&source)),
             batch_source: Some(source),
+            log_levels: Some(log.clone()),
             ..Embedding::default()
         };
         let host = Server::prepare(config(host_store.path())?, host).await?;
         let guest = Embedding {
             own_proxy: Some(Arc::new(Straight(host.handle()))),
+            log_levels: Some(log),
             ..Embedding::default()
         };
         let guest = Server::prepare(config(guest_store.path())?, guest).await?;
@@ -77,6 +81,18 @@ impl Pair {
         anyhow::ensure!(scores == expected, "{scores} scores: {answer}");
         Ok(())
     }
+}
+
+/// The log of a process, as `fate-serving` has it, but nobody reads it.
+fn log() -> anyhow::Result<LogLevels> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::new("info"));
+    let queue = LogQueue::start(std::io::sink())?;
+    let lines = fmt::layer().with_ansi(false).with_writer(queue.clone());
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .init();
+    Ok(LogLevels::new("info", handle).with_queue(queue))
 }
 
 fn config(store: &Path) -> anyhow::Result<Config> {

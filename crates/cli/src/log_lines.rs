@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fate_edge::trace;
+use fate_edge::{flow_log, trace};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -49,9 +49,9 @@ where
         if event.metadata().target() != FLOW {
             return self.text.format_event(context, writer, event);
         }
-        SystemTime.format_time(&mut writer)?;
-        let level = event.metadata().level();
-        write!(writer, " {level:>5} {FLOW}: ")?;
+        let mut head = String::new();
+        flow_log::begin(std::time::SystemTime::now(), &mut head);
+        writer.write_str(&head)?;
         let mut message = Message {
             out: writer.by_ref(),
             written: Ok(()),

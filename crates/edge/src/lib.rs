@@ -39,6 +39,7 @@ pub mod lane;
 pub mod log_levels;
 pub mod log_queue;
 pub mod log_settings;
+mod log_time;
 pub mod managed;
 mod metered;
 mod other_port;

@@ -66,12 +66,18 @@ impl LogLevels {
         Self { is_json, ..self }
     }
 
-    /// The same where lines go through this queue.
+    /// The same where lines go through this queue, flow lines beginning as [`crate::flow_log::begin`] does unless they are JSON.
     pub fn with_queue(self, queue: LogQueue) -> Self {
         Self {
             queue: Some(queue),
             ..self
         }
+    }
+
+    /// Where lines of text may be put as they are; none while lines are JSON.
+    pub(crate) fn text_queue(&self) -> Option<&LogQueue> {
+        let is_json = self.is_json.load(Ordering::Relaxed);
+        self.queue.as_ref().filter(|_| !is_json)
     }
 
     /// Lines that nobody took in time.

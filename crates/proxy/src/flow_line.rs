@@ -1,9 +1,10 @@
 //! The flow log in the Java proxy's columns (contract 04 A.3). The time column in front is that of the subscriber or the file.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use fate_edge::flow_log::plain;
+use fate_edge::flow_log::{self, plain};
 
 /// One line: `sourceIp|caseId|guestAppId|hostAppId|returnCode|costMs|downstreamMs|serviceName|ip:port|input|output`.
 #[derive(Debug)]
@@ -24,28 +25,42 @@ pub(crate) struct FlowLine<'a> {
     pub(crate) output: Option<String>,
 }
 
-pub(crate) fn text(line: &FlowLine<'_>) -> String {
-    let source = line
-        .source
-        .map_or_else(|| "null".to_owned(), |ip| ip.to_string());
-    format!(
-        "{source}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
-        plain(line.case_id),
-        plain(line.guest),
-        plain(line.host),
-        line.return_code,
-        line.cost.as_millis(),
-        line.downstream.as_millis(),
+pub(crate) fn write(line: &FlowLine<'_>, out: &mut String) {
+    match line.source {
+        // Writing to a string cannot fail.
+        Some(ip) => drop(write!(out, "{ip}")),
+        None => out.push_str("null"),
+    }
+    for column in [line.case_id, line.guest, line.host] {
+        out.push('|');
+        out.push_str(&plain(column));
+    }
+    out.push('|');
+    flow_log::code(line.return_code, out);
+    for duration in [line.cost, line.downstream] {
+        out.push('|');
+        flow_log::millis(duration, out);
+    }
+    for column in [
         line.service,
-        plain(line.router),
+        &plain(line.router),
         line.input.as_deref().unwrap_or_default(),
         line.output.as_deref().unwrap_or_default(),
-    )
+    ] {
+        out.push('|');
+        out.push_str(column);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn text(line: &FlowLine<'_>) -> String {
+        let mut out = String::new();
+        write(line, &mut out);
+        out
+    }
 
     #[test]
     fn columns_that_cannot_be_forged() {

@@ -257,7 +257,7 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Result<Node,
         metrics: Metrics::default(),
         telemetry: Telemetry::default(),
         tracing,
-        flow_log: flow_log(&config)?,
+        flow_log: flow_log(&config, embedding.log_levels.as_ref())?,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
         strangers_bytes: held_bytes.part(strangers_part(&config)),
@@ -268,10 +268,10 @@ fn assemble(config: Config, embedding: Embedding, ports: &Ports) -> Result<Node,
     })
 }
 
-fn flow_log(config: &Config) -> Result<FlowLog, StartError> {
+fn flow_log(config: &Config, log: Option<&LogLevels>) -> Result<FlowLog, StartError> {
     let file = config.logs.open_flow_file();
     let file = file.map_err(|cause| StartError::Setup(format!("log.path: {cause}")))?;
-    Ok(FlowLog::new(file))
+    Ok(FlowLog::new(file).with_log(log.cloned()))
 }
 
 fn tracing(config: &Config, ports: &Ports) -> Result<Tracing, StartError> {

@@ -201,7 +201,7 @@ impl Node {
         };
         span.within(|| {
             self.flow_log
-                .write_text(line.case_id, || flow_line::text(&line));
+                .write_columns(line.case_id, |out| flow_line::write(&line, out));
         });
         span.note("fate.case_id", &*plain(&trail.case_id));
         span.answered(return_code);

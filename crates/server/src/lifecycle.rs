@@ -381,7 +381,7 @@ fn assemble(
         metrics: Metrics::default(),
         telemetry,
         tracing,
-        flow_log: flow_log(&config)?,
+        flow_log: flow_log(&config, embedding.log_levels.as_ref())?,
         process: process::Samples::default(),
         gates: Gates::new(config.max_in_flight),
         lateness: Lateness::new(embedding.lanes.unwrap_or(0)),
@@ -392,10 +392,10 @@ fn assemble(
     })
 }
 
-fn flow_log(config: &Config) -> Result<FlowLog, StartError> {
+fn flow_log(config: &Config, log: Option<&LogLevels>) -> Result<FlowLog, StartError> {
     let file = config.logs.open_flow_file();
     let file = file.map_err(|cause| StartError::Setup(format!("log.path: {cause}")))?;
-    Ok(FlowLog::new(file))
+    Ok(FlowLog::new(file).with_log(log.cloned()))
 }
 
 fn tracing(config: &Config, grpc_port: u16) -> Result<Tracing, StartError> {
