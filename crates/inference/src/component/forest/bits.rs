@@ -5,6 +5,7 @@
 pub(crate) struct Bits(Box<[u64]>);
 
 const WORD: usize = u64::BITS as usize;
+const BYTES: usize = WORD / 8;
 
 impl Bits {
     /// No bit is set.
@@ -28,21 +29,27 @@ impl Bits {
     /// From bytes, the first bit least significant in the first byte.
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut bits = Self::none(bytes.len() * 8);
-        for (word, bytes) in bits.0.iter_mut().zip(bytes.chunks(WORD / 8)) {
-            let mut whole = [0; WORD / 8];
-            whole[..bytes.len()].copy_from_slice(bytes);
-            *word = u64::from_le_bytes(whole);
+        let (wholes, rest) = bytes.as_chunks::<BYTES>();
+        for (word, whole) in bits.0.iter_mut().zip(wholes) {
+            *word = u64::from_le_bytes(*whole);
+        }
+        if !rest.is_empty() {
+            let mut whole = [0; BYTES];
+            whole[..rest.len()].copy_from_slice(rest);
+            bits.0[wholes.len()] = u64::from_le_bytes(whole);
         }
         bits
     }
 
     /// Appends so many bytes.
-    pub(super) fn write(&self, mut bytes: usize, out: &mut Vec<u8>) {
-        for word in &self.0 {
-            let of_word = bytes.min(WORD / 8);
-            out.extend_from_slice(&word.to_le_bytes()[..of_word]);
-            bytes -= of_word;
+    pub(super) fn write(&self, bytes: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + bytes.next_multiple_of(BYTES), 0);
+        let wholes = out[start..].as_chunks_mut::<BYTES>().0;
+        for (whole, word) in wholes.iter_mut().zip(&self.0) {
+            *whole = word.to_le_bytes();
         }
+        out.truncate(start + bytes);
     }
 
     pub(super) fn words(&self) -> &[u64] {

@@ -262,7 +262,8 @@ pub(super) struct Builder<'a, 'c> {
     slack: f64,
     nodes: Vec<Node>,
     starts: Vec<u32>,
-    columns: Vec<Column>,
+    /// Features of slots.
+    names: Vec<(i32, &'a str)>,
     slots: HashMap<i32, u32>,
 }
 
@@ -280,17 +281,24 @@ impl<'a, 'c> Builder<'a, 'c> {
             slack,
             nodes: Vec::new(),
             starts: vec![0],
-            columns: Vec::new(),
+            names: Vec::new(),
             slots: HashMap::new(),
         }
     }
 
+    /// Columns are made in the order of the training table, which is that of most rows, too.
     pub(super) fn finish(self) -> Trees {
+        let mut names: Vec<_> = (self.names.iter()).zip(0..).collect();
+        names.sort_unstable();
+        let mut columns = vec![Column::at(0); names.len()];
+        for ((_, name), slot) in names {
+            columns[slot] = self.context.symbols.intern(name);
+        }
         Trees {
             nodes: self.nodes,
             starts: self.starts,
             features: Features {
-                columns: self.columns,
+                columns,
                 rule: self.model.value_rule(self.context),
             },
         }
@@ -492,8 +500,8 @@ impl<'a, 'c> Builder<'a, 'c> {
                 ),
             ));
         };
-        let slot = position_of(self.columns.len());
-        self.columns.push(self.context.symbols.intern(name));
+        let slot = position_of(self.names.len());
+        self.names.push((node.fid, name));
         self.slots.insert(node.fid, slot);
         Ok(slot)
     }

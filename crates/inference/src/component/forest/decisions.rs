@@ -156,8 +156,16 @@ impl Decisions {
 
     /// None for a row with a value that is no number.
     pub(super) fn of(&self, values: impl Iterator<Item = Value>) -> Option<Bits> {
+        self.level.decide(self, values)
+    }
+
+    /// As [`Decisions::of`], compiled for whoever calls it.
+    #[inline(always)]
+    pub(super) fn decide(&self, values: impl Iterator<Item = Value>) -> Option<Bits> {
         let mut bits = Bits::none(self.nodes);
-        let mut rows = Waiting::default();
+        // Rows are joined together, so that the bits are written once for all of them.
+        let mut rows = [EMPTY_ROW; JOINED];
+        let mut waiting = 0;
         for (feature, value) in values.enumerate() {
             let set = match value {
                 Value::Number(number) => self.ranks.below(feature, number),
@@ -165,48 +173,34 @@ impl Decisions {
                 Value::Bad => return None,
             };
             let set = self.sets[self.starts[feature] as usize + set];
-            rows.add(set.row, self, &mut bits);
-            for place in &self.places[set.from as usize..set.to as usize] {
-                bits.set(*place);
+            if set.from < set.to {
+                self.set_single(set, &mut bits);
             }
+            if waiting == JOINED {
+                join(bits.words_mut(), &self.rows, &rows);
+                waiting = 0;
+            }
+            rows[waiting] = set.row;
+            waiting += 1;
         }
-        rows.join(self, &mut bits);
+        join(bits.words_mut(), &self.rows, &rows[..waiting]);
         Some(bits)
     }
-}
 
-/// Rows that will be joined together, so that the bits are written once for all of them.
-#[derive(Default)]
-struct Waiting {
-    rows: [u32; Waiting::MAX],
-    count: usize,
-}
-
-impl Waiting {
-    const MAX: usize = 32;
-
-    fn add(&mut self, row: u32, decisions: &Decisions, bits: &mut Bits) {
-        if self.count == Self::MAX {
-            self.join(decisions, bits);
+    fn set_single(&self, set: Set, bits: &mut Bits) {
+        for place in &self.places[set.from as usize..set.to as usize] {
+            bits.set(*place);
         }
-        self.rows[self.count] = row;
-        self.count += 1;
-    }
-
-    fn join(&mut self, decisions: &Decisions, bits: &mut Bits) {
-        let rows = &self.rows[..self.count];
-        if !rows.is_empty() {
-            let level = decisions.level;
-            level.join(bits.words_mut(), &decisions.rows, rows);
-        }
-        self.count = 0;
     }
 }
+
+/// Rows that are joined together.
+const JOINED: usize = 32;
 
 /// Sets the bits of rows that begin there in the table and are as long as the bits. Some words after the others, each for
 /// all rows, so that they stay in registers.
 #[inline(always)]
-pub(super) fn join(bits: &mut [u64], table: &[u64], rows: &[u32]) {
+fn join(bits: &mut [u64], table: &[u64], rows: &[u32]) {
     let (groups, rest) = bits.as_chunks_mut::<16>();
     let mut at = 0;
     for group in groups {

@@ -140,6 +140,7 @@ pub(crate) enum Value {
 }
 
 impl Features {
+    #[inline]
     fn values(&self, row: &Row<'_>) -> impl Iterator<Item = Value> {
         let columns = self.columns.iter();
         columns.map(|&column| self.rule.value(row.cell(column)))
@@ -147,6 +148,7 @@ impl Features {
 }
 
 impl ValueRule {
+    #[inline]
     fn value(self, cell: &Cell<'_>) -> Value {
         let ValueRule::Fate {
             leaves_out_below,
@@ -158,6 +160,11 @@ impl ValueRule {
                 cell => cell.number().map_or(Value::Bad, Value::Number),
             };
         };
+        if let (Cell::Number(number, _), Some(limit)) = (cell, leaves_out_below)
+            && number.abs() >= limit
+        {
+            return Value::Number(*number);
+        }
         if cell.is_missing() {
             return Value::Missing;
         }

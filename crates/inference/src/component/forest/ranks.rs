@@ -15,13 +15,30 @@ const LOWEST: Rank = 0;
 /// Above every threshold.
 const HIGHEST: Rank = Rank::MAX;
 
-/// The thresholds of every feature.
+/// Thresholds that are compared together, in vectors.
+const TOGETHER: usize = 8;
+/// What follows the last threshold in the last ones: below no number.
+const FILLING: f64 = f64::INFINITY;
+/// More tops than these are searched.
+const FEW_TOPS: usize = 4;
+
+/// The thresholds of every feature, on two levels: what is looked for lies behind as many of them as there are below it
+/// among the tops, times [`TOGETHER`], and further on among those that the next top is the highest of.
 #[derive(Debug)]
 pub(super) struct Ranks {
     /// Ascending and distinct, feature by feature.
-    thresholds: Vec<f64>,
-    /// Where each feature's thresholds begin; one more for the end.
-    starts: Vec<u32>,
+    thresholds: Vec<[f64; TOGETHER]>,
+    /// The highest of each of these, feature by feature.
+    tops: Vec<[f64; TOGETHER]>,
+    features: Vec<OfFeature>,
+}
+
+/// Where a feature's thresholds are.
+#[derive(Debug, Clone, Copy)]
+struct OfFeature {
+    thresholds: u32,
+    tops: (u32, u32),
+    count: u32,
 }
 
 /// What a node compares: the row's rank in a slot with its own.
@@ -45,8 +62,11 @@ impl Ranks {
                 of_features.get_mut(slot as usize)?.push(threshold);
             }
         }
-        let mut thresholds = Vec::new();
-        let mut starts = vec![0];
+        let mut ranks = Ranks {
+            thresholds: Vec::new(),
+            tops: Vec::new(),
+            features: Vec::with_capacity(of_features.len()),
+        };
         for mut of_feature in of_features {
             of_feature.sort_unstable_by(f64::total_cmp);
             // Zero and its negative are one threshold: they compare as equal.
@@ -54,19 +74,31 @@ impl Ranks {
             if of_feature.len() >= usize::from(HIGHEST) - 1 {
                 return None;
             }
-            thresholds.append(&mut of_feature);
-            starts.push(u32::try_from(thresholds.len()).ok()?);
+            ranks.add(&of_feature)?;
         }
-        Some(Ranks { thresholds, starts })
+        ranks.thresholds.shrink_to_fit();
+        ranks.tops.shrink_to_fit();
+        Some(ranks)
+    }
+
+    /// The next feature's thresholds, ascending.
+    fn add(&mut self, of_feature: &[f64]) -> Option<()> {
+        let start = u32::try_from(self.thresholds.len()).ok()?;
+        let first_top = u32::try_from(self.tops.len()).ok()?;
+        self.thresholds.extend(filled(of_feature));
+        let lasts = filled(of_feature).map(|together| together[TOGETHER - 1]);
+        self.tops.extend(filled(&lasts.collect::<Vec<_>>()));
+        self.features.push(OfFeature {
+            thresholds: start,
+            tops: (first_top, u32::try_from(self.tops.len()).ok()?),
+            count: u32::try_from(of_feature.len()).ok()?,
+        });
+        Some(())
     }
 
     /// How many slots a row has.
     pub(super) fn slots(&self) -> usize {
-        2 * (self.starts.len() - 1)
-    }
-
-    fn of_feature(&self, feature: usize) -> &[f64] {
-        &self.thresholds[self.starts[feature] as usize..self.starts[feature + 1] as usize]
+        2 * self.features.len()
     }
 
     /// The test of an own node.
@@ -83,17 +115,27 @@ impl Ranks {
     }
 
     /// How many thresholds of a feature are below a number; all of them for NaN, which goes left nowhere.
+    #[inline(always)]
     pub(super) fn below(&self, feature: usize, number: f64) -> usize {
-        let thresholds = self.of_feature(feature);
-        if number.is_nan() {
-            return thresholds.len();
+        let of_feature = self.features[feature];
+        let count = of_feature.count as usize;
+        let tops = &self.tops[of_feature.tops.0 as usize..of_feature.tops.1 as usize];
+        let tops = match tops.len() <= FEW_TOPS {
+            true => tops.iter().map(|tops| smaller(tops, number)).sum(),
+            false => tops
+                .as_flattened()
+                .partition_point(|threshold| *threshold < number),
+        };
+        if number.is_nan() || TOGETHER * tops >= count {
+            return count;
         }
-        thresholds.partition_point(|threshold| *threshold < number)
+        let thresholds = &self.thresholds[of_feature.thresholds as usize + tops];
+        TOGETHER * tops + smaller(thresholds, number)
     }
 
     /// How many different thresholds a feature has.
     pub(super) fn count(&self, feature: usize) -> usize {
-        self.of_feature(feature).len()
+        self.features[feature].count as usize
     }
 
     /// Appends the ranks of a row's values; false, with fewer of them, for a row with a value that is no number.
@@ -109,6 +151,25 @@ impl Ranks {
         }
         true
     }
+}
+
+/// How many are below a number.
+#[inline(always)]
+fn smaller(thresholds: &[f64; TOGETHER], number: f64) -> usize {
+    let smaller: u64 = thresholds
+        .iter()
+        .map(|threshold| u64::from(*threshold < number))
+        .sum();
+    smaller as usize
+}
+
+/// The numbers in groups, the last one filled up.
+fn filled(numbers: &[f64]) -> impl Iterator<Item = [f64; TOGETHER]> {
+    numbers.chunks(TOGETHER).map(|some| {
+        let mut together = [FILLING; TOGETHER];
+        together[..some.len()].copy_from_slice(some);
+        together
+    })
 }
 
 /// [`Ranks::new`] keeps this below [`HIGHEST`].
@@ -185,6 +246,24 @@ mod tests {
             }
         }
         assert!(!ranks.write([Value::Bad].into_iter(), &mut Vec::new()));
+    }
+
+    #[test]
+    fn numbers_lie_above_as_many_thresholds_as_are_smaller() {
+        for count in [0, 1, 7, 8, 9, 63, 64, 65, 255, 256, 257, 500, 4096] {
+            let thresholds: Vec<f64> = (0..count).map(f64::from).collect();
+            let ranks = Ranks::new(&trees(&thresholds)).unwrap();
+            assert_eq!(ranks.count(0), thresholds.len());
+            for at in 0..=count {
+                for number in [f64::from(at) - 0.5, f64::from(at)] {
+                    let below = thresholds.iter().filter(|one| **one < number).count();
+                    assert_eq!(ranks.below(0, number), below, "{count} {number}");
+                }
+            }
+            let ends = [f64::NEG_INFINITY, f64::INFINITY, f64::NAN];
+            let below = ends.map(|number| ranks.below(0, number));
+            assert_eq!(below, [0, thresholds.len(), thresholds.len()], "{count}");
+        }
     }
 
     #[test]

@@ -233,10 +233,9 @@ impl Scoring {
 
     /// `reached`: the leaf of every tree, in tree order, which is the order of the sum.
     pub(super) fn score(&self, leaves: &Leaves, reached: &[u32]) -> Result<Score, Fault> {
-        let sum = |start: f64| {
-            reached
-                .iter()
-                .fold(start, |sum, &leaf| sum + leaves.at(leaf)[0])
+        let sum = |start: f64| match leaves.width {
+            1 => (reached.iter()).fold(start, |sum, &leaf| sum + leaves.weights[leaf as usize]),
+            _ => (reached.iter()).fold(start, |sum, &leaf| sum + leaves.at(leaf)[0]),
         };
         match self {
             Scoring::Binary { init } => finite(sigmoid(sum(*init))).map(Score::one),

@@ -9,7 +9,9 @@
 use std::arch::x86_64::_pdep_u64;
 
 use super::{
-    decisions::join,
+    Value,
+    bits::Bits,
+    decisions::Decisions,
     words::{BLOCK, Span, descend},
 };
 
@@ -52,13 +54,17 @@ impl Level {
         self != Level::PLAIN
     }
 
-    /// Joins rows with the bits, see [`join`].
-    pub(super) fn join(self, bits: &mut [u64], table: &[u64], rows: &[u32]) {
+    /// See [`Decisions::of`].
+    pub(super) fn decide(
+        self,
+        decisions: &Decisions,
+        values: impl Iterator<Item = Value>,
+    ) -> Option<Bits> {
         match self.0 {
-            Kind::Plain => join(bits, table, rows),
+            Kind::Plain => decisions.decide(values),
             // SAFETY: a level is only made where the processor has the instructions.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => unsafe { avx2::join_rows(bits, table, rows) },
+            Kind::Avx2 => unsafe { avx2::decide(decisions, values) },
         }
     }
 
@@ -85,12 +91,15 @@ impl Level {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{_pdep_u64, BLOCK, Span, descend, join};
+    use super::{_pdep_u64, BLOCK, Bits, Decisions, Span, Value, descend};
     use crate::component::forest::bits::window;
 
     #[target_feature(enable = "avx2,bmi1,bmi2")]
-    pub(super) fn join_rows(bits: &mut [u64], table: &[u64], rows: &[u32]) {
-        join(bits, table, rows);
+    pub(super) fn decide(
+        decisions: &Decisions,
+        values: impl Iterator<Item = Value>,
+    ) -> Option<Bits> {
+        decisions.decide(values)
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2")]

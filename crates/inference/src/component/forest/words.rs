@@ -132,12 +132,13 @@ impl Words {
             }
             self.level
                 .leaves(&mut words[..roots.len().next_multiple_of(8)], self.depth);
-            let leaves = self.leaves[first << self.depth..].chunks_exact(1 << self.depth);
-            let places = words.iter().zip(leaves);
-            let of_tree = |(root, (word, leaves)): (&u32, (&u64, &[u8]))| {
-                root + u32::from(leaves[*word as usize & (leaves.len() - 1)])
+            let leaves = &self.leaves[first << self.depth..(first + roots.len()) << self.depth];
+            let trees = (0..).zip(&words);
+            let of_tree = |(root, (tree, word)): (&u32, (usize, &u64))| {
+                let place = (tree << self.depth) + (*word as usize & ((1 << self.depth) - 1));
+                root + u32::from(leaves[place])
             };
-            reached.extend(roots.iter().zip(places).map(of_tree));
+            reached.extend(roots.iter().zip(trees).map(of_tree));
         }
         Some(reached)
     }
