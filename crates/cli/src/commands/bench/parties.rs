@@ -10,9 +10,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use fate_golden::{Party, Set};
 use fate_server::config::Address;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::relay::Relay;
 use crate::cluster::{self, Publisher, address_of};
@@ -20,6 +22,8 @@ use crate::cluster::{self, Publisher, address_of};
 /// Restoring nothing and opening two ports takes far less.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Nothing is in flight any more when servers are stopped.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a server says in its log when it has started.
 const READY: &str = "takes calls";
@@ -112,10 +116,22 @@ impl Parties {
     }
 
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
-        for process in self.hosts.iter_mut().chain([&mut self.guest]) {
-            process.child.kill().await.context("stopping a server")?;
+        for process in [&mut self.guest].into_iter().chain(&mut self.hosts) {
+            process.stop().await.context("stopping a server")?;
         }
         self.directory.close().context("the servers' directory")
+    }
+}
+
+impl Process {
+    /// As an operator stops it, so that it ends what a program does at its end; killed if that does not come.
+    async fn stop(&mut self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.pid)?);
+        signal::kill(pid, Signal::SIGTERM)?;
+        if timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
+            self.child.kill().await?;
+        }
+        Ok(())
     }
 }
 
