@@ -150,6 +150,12 @@ impl ResultCache for LocalCache {
             self.keep(key, data, now);
         }
     }
+
+    fn forget(&self, keys: Vec<ResultKey>) {
+        for key in keys {
+            self.shard(&key).lock().remove(&key);
+        }
+    }
 }
 
 impl fmt::Debug for LocalCache {

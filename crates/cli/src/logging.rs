@@ -14,7 +14,7 @@ use fate_edge::log_queue::LogQueue;
 use fate_server::LogLevels;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, fmt, reload};
+use tracing_subscriber::{fmt, reload};
 
 use crate::exit::Failure;
 use crate::log_lines::Lines;
@@ -59,8 +59,7 @@ pub(crate) fn start(args: &Args, default: &str) -> Result<Log, Failure> {
     };
     let is_chosen = !text.trim().is_empty();
     let filters = if is_chosen { text } else { default.to_owned() };
-    let filter = EnvFilter::builder()
-        .parse(&filters)
+    let filter = log_levels::parse(&filters)
         .map_err(|cause| Failure::usage(format!("{origin} {filters:?}: {cause}")))?;
     let (filter, handle) = reload::Layer::new(filter);
     let is_json = Arc::new(AtomicBool::new(false));

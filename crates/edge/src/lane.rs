@@ -92,6 +92,10 @@ pub(crate) async fn run<F: Future<Output = ()>>(
     let mut turn = (0..ways.len()).cycle();
     loop {
         tokio::select! {
+            biased;
+            // First of all: lanes that the stop ends have not failed.
+            () = stop.cancelled() => break,
+            Some(Ok(number)) = ended.join_next() => failed(number),
             stream = connections::next(&listener) => {
                 let way = turn.next().and_then(|number| ways.get(number));
                 if let (Some(place), Some(way)) = (places.take(), way) {
@@ -99,8 +103,6 @@ pub(crate) async fn run<F: Future<Output = ()>>(
                     let _ = stream.into_std().map(|stream| way.send((stream, place)));
                 }
             }
-            () = stop.cancelled() => break,
-            Some(Ok(number)) = ended.join_next() => failed(number),
         }
     }
     drop(listener);

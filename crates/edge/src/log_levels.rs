@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::log_queue::LogQueue;
@@ -160,6 +161,34 @@ impl Levels {
     }
 }
 
+/// Filters, as far as they mean something. A word alone that is no level would be taken for the name of a package, and
+/// everything else would fall silent.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse(filters: &str) -> Result<EnvFilter, String> {
+    for filter in filters.split(',').map(str::trim) {
+        let (name, level) = match filter.rsplit_once('=') {
+            Some((name, level)) => (Some(name), level),
+            None => (None, filter),
+        };
+        let is_level = level.parse::<LevelFilter>().is_ok() && !level.is_empty();
+        let is_package = name.is_none() && (level.contains("::") || level.starts_with("fate"));
+        let is_span = filter.ends_with(']') || level.contains(['"', '{']);
+        if !filter.is_empty() && !is_level && !is_package && !is_span {
+            return Err(format!(
+                "{level:?} is no level: error, warn, info, debug, trace or off, alone or behind a package, as in fate_model=debug"
+            ));
+        }
+        if name.is_some_and(|name| name.trim().is_empty()) {
+            return Err(format!("{filter:?} names no package"));
+        }
+    }
+    EnvFilter::builder()
+        .parse(filters)
+        .map_err(|cause| cause.to_string())
+}
+
 /// The filters that a text means. A level alone that is milder than `info` is for what is ours: a library that tells of
 /// every frame would drown it.
 pub fn own(filters: &str) -> String {
@@ -230,6 +259,34 @@ mod tests {
             ("info", "info"),
         ] {
             assert_eq!(own(given), meant);
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for good in [
+            "info",
+            "WARN",
+            "fate_model=debug,warn",
+            "fate_model",
+            "h2::proto",
+            "off",
+            "info,fate=trace,flow=trace",
+            "fate_edge[call]=debug",
+            "",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "verbose",
+            "warning",
+            "inof",
+            "trace;drop",
+            "fate_model=",
+            "=debug",
+            "info,fate_model=loud",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -3,11 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use tracing_subscriber::EnvFilter;
-
 use crate::config::{Entry, Fallback, Key, Kind, Problem, Values, honoured, line_of};
 use crate::daily_file::DailyFile;
-use crate::log_levels::LogLevels;
+use crate::log_levels::{self, LogLevels};
 use crate::payload::Shown;
 
 const LEVEL: &str = "log.level";
@@ -44,12 +42,12 @@ impl LogSettings {
         let level = values.text(LEVEL).filter(|_| is_given(LEVEL));
         let wrong = level
             .as_ref()
-            .and_then(|text| EnvFilter::builder().parse(text).err());
-        if let Some(cause) = wrong {
+            .and_then(|text| log_levels::parse(text).err());
+        if let Some(message) = wrong {
             problems.push(Problem {
                 line: line_of(entries, LEVEL),
                 key: LEVEL.to_owned(),
-                message: cause.to_string(),
+                message,
             });
         }
         Self {

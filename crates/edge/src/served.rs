@@ -5,7 +5,8 @@
 //! tonic's router, each in a task of its own. Promises:
 //!
 //! * a call ends with its deadline (`grpc-timeout`), with the reset of its stream, and with its connection;
-//! * a body keeps pace and takes from the budget of bytes until its call is answered;
+//! * a body keeps pace; its head and its bytes take from the budget until its call is answered, and an answer does while its
+//!   peer has no room for it;
 //! * a call that panics ends with INTERNAL, and no other call of its connection with it;
 //! * hostile input gets tonic's statuses, whichever way its call goes.
 
@@ -29,7 +30,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use h2::RecvStream;
 use h2::server::{self, SendResponse};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::metadata::GRPC_CONTENT_TYPE;
@@ -43,7 +44,7 @@ use crate::alarm::until;
 use crate::connections::{Connection, Origin};
 use crate::deadline;
 use crate::gathered::{Gathered, Outlet};
-use crate::intake::ByteBudget;
+use crate::intake::{ByteBudget, Share};
 use crate::metered::Metered;
 use crate::unary::ping::until_silent;
 
@@ -54,8 +55,12 @@ const MAX_CONCURRENT_STREAMS: u32 = 256;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const MAX_HEADER_BYTES: u32 = 16 << 10;
-/// Bytes of one answer that wait in memory for a peer that is slow to take them.
-const MAX_SEND_BYTES: usize = 400 << 10;
+/// Bytes of one answer that wait in memory for a peer that is slow to take them, outside of the budget.
+const MAX_SEND_BYTES: usize = 128 << 10;
+/// What a call takes in memory before anything of its body is there, and each of its headers besides its text: a header
+/// that the peer has sent before comes as a single byte.
+const CALL_BYTES: usize = 1 << 10;
+const HEADER_BYTES: usize = 128;
 /// Quiet connections are asked whether their peers are still there.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PONG_LIMIT: Duration = Duration::from_secs(10);
@@ -165,27 +170,40 @@ impl Served {
         }
     }
 
-    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let share = self.services.budget.share();
+        if !share.take(weight(&request)) {
+            // Whoever is gone is not told.
+            let _ = respond.send_response(no_room().into_http(), true);
+            return;
+        }
         let path = request.uri().path();
         let mut known = self.services.unary.iter();
         let origin = self.origin.clone();
         match known.find(|method| method.path == path) {
             Some(method) => {
-                let (method, budget) = (Arc::clone(method), Arc::clone(&self.services.budget));
-                let call = unary(method, budget, request, respond, origin);
+                let call = unary(Arc::clone(method), share, request, respond, origin);
                 self.calls.push(Box::pin(call));
             }
             None => {
                 let routes = self.services.routes.clone();
-                tokio::spawn(routed(routes, request, respond, origin));
+                tokio::spawn(routed(routes, share, request, respond, origin));
             }
         }
     }
 }
 
+/// Bytes of a call's head.
+fn weight<T>(request: &Request<T>) -> usize {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let texts: usize = request.headers().iter().map(text).sum();
+    let path = request.uri().path().len();
+    CALL_BYTES + HEADER_BYTES * request.headers().len() + texts + path
+}
+
 async fn unary(
     method: Arc<Unary>,
-    budget: Arc<ByteBudget>,
+    share: Share,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     origin: Origin,
@@ -193,14 +211,13 @@ async fn unary(
     let (head, body) = request.into_parts();
     let deadline = deadline::of_headers(&head.headers);
     let mut answer = pin!(async {
-        let share = budget.share();
         let message = receive(body, &head.headers, method.max_bytes, &share).await?;
         let answer = (method.answer)(Asked {
             headers: head.headers,
             address: origin.ip(),
             message,
         });
-        // The share is given back with the answer. A panic has been logged by its hook; whatever it held was dropped.
+        // A panic has been logged by its hook; whatever it held was dropped.
         let answered = AssertUnwindSafe(answer).catch_unwind().await;
         answered.unwrap_or_else(|_| Err(Status::internal("the call panicked")))
     });
@@ -214,9 +231,10 @@ async fn unary(
         }
     };
     let answered = unless_reset(&mut respond, pin!(in_time)).await;
+    share.give_back();
     // Whoever has reset the stream, or is gone, is not told anything.
     let _ = match answered {
-        Some(Ok(message)) => give_whole(&mut respond, message, &origin.untaken).await,
+        Some(Ok(message)) => give_whole(&mut respond, message, &origin.untaken, &share).await,
         Some(Err(status)) => respond.send_response(status.into_http(), true).map(drop),
         None => Ok(()),
     };

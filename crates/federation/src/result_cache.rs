@@ -68,6 +68,9 @@ pub trait ResultCache: Send + Sync + fmt::Debug {
 
     /// Remembers, without waiting for it to be done.
     fn put(&self, entries: Vec<(ResultKey, Bytes)>);
+
+    /// Forgets what turned out to be of no use, without waiting for it to be done.
+    fn forget(&self, keys: Vec<ResultKey>);
 }
 
 /// A cache, and the questions to hosts that are under way: of several that want to know the same, one asks.
@@ -181,6 +184,10 @@ mod tests {
 
         fn put(&self, entries: Vec<(ResultKey, Bytes)>) {
             self.0.lock().extend(entries);
+        }
+
+        fn forget(&self, keys: Vec<ResultKey>) {
+            self.0.lock().retain(|(key, _)| !keys.contains(key));
         }
     }
 

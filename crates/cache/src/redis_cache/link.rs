@@ -13,6 +13,7 @@ use redis::{
     IntoConnectionInfo, RedisConnectionInfo, RedisResult, TlsCertificates,
 };
 
+use super::writer::Entry;
 use super::{RedisError, RedisNodes, RedisSettings};
 
 /// Commands under way at the same time, of those that cannot share a round trip.
@@ -156,13 +157,18 @@ impl Link {
             .collect())
     }
 
-    /// Writes values.
+    /// Writes and removes values.
     pub(super) async fn store(
         &mut self,
-        entries: &[(ResultKey, Bytes)],
+        entries: &[Entry],
         expire: Option<Duration>,
     ) -> RedisResult<()> {
-        let command = |(key, data): &(ResultKey, Bytes)| {
+        let command = |(key, data): &Entry| {
+            let Some(data) = data else {
+                let mut command = redis::cmd("DEL");
+                command.arg(&key.as_bytes()[..]);
+                return command;
+            };
             let mut command = redis::cmd("SET");
             command.arg(&key.as_bytes()[..]).arg(&data[..]);
             if let Some(expire) = expire {

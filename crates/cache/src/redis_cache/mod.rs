@@ -152,7 +152,15 @@ impl ResultCache for RedisCache {
 
     fn put(&self, entries: Vec<(ResultKey, Bytes)>) {
         if self.is_connected() {
-            self.writes.push(entries);
+            let kept = entries.into_iter().map(|(key, data)| (key, Some(data)));
+            self.writes.push(kept.collect());
+        }
+    }
+
+    fn forget(&self, keys: Vec<ResultKey>) {
+        if self.is_connected() {
+            self.writes
+                .push(keys.into_iter().map(|key| (key, None)).collect());
         }
     }
 }

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use super::MAX_VALUE_BYTES;
 use super::keeper::Circuit;
 
-type Entry = (ResultKey, Bytes);
+/// Data to be kept, or none to be removed.
+pub(super) type Entry = (ResultKey, Option<Bytes>);
 
 /// Lots that wait, and the bytes in them. More is forgotten.
 const LOTS: usize = 1024;
@@ -48,14 +49,18 @@ pub(super) fn queue() -> (Writes, Queue) {
 fn size(entries: &[Entry]) -> usize {
     entries
         .iter()
-        .map(|(key, data)| key.as_bytes().len() + data.len())
+        .map(|(key, data)| key.as_bytes().len() + length(data))
         .sum()
+}
+
+fn length(data: &Option<Bytes>) -> usize {
+    data.as_ref().map_or(0, Bytes::len)
 }
 
 impl Writes {
     /// Leaves entries to be written; forgets them when there is no room.
     pub(super) fn push(&self, mut entries: Vec<Entry>) {
-        entries.retain(|(_, data)| data.len() <= MAX_VALUE_BYTES);
+        entries.retain(|(_, data)| length(data) <= MAX_VALUE_BYTES);
         let added = size(&entries);
         let room = |held: usize| held.checked_add(added).filter(|sum| *sum <= QUEUED_BYTES);
         let has_room = self
@@ -129,7 +134,7 @@ mod tests {
 
     fn entry(bytes: usize) -> Entry {
         let key = ResultKey::of("10000", &ModelKey::new("v", "n"), "{}");
-        (key, Bytes::from(vec![b' '; bytes]))
+        (key, Some(Bytes::from(vec![b' '; bytes])))
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use super::{ok_head, ok_trailers, timeout_expired, unless_reset};
 use crate::alarm::until;
 use crate::connections::Origin;
 use crate::deadline;
+use crate::intake::Share;
 use crate::metered::Metered;
 use crate::taken::Untaken;
 use crate::unary::message::chunks;
@@ -26,6 +27,7 @@ use crate::unary::message::chunks;
 /// Answers a call through the router.
 pub(super) async fn routed(
     mut routes: Metered<Routes>,
+    share: Share,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     origin: Origin,
@@ -50,13 +52,14 @@ pub(super) async fn routed(
     });
     if let Some(response) = unless_reset(&mut respond, in_time).await {
         // Whoever has reset the stream, or is gone, is not told anything.
-        let _ = pipe(&mut respond, response).await;
+        let _ = pipe(&mut respond, response, &share).await;
     }
 }
 
 async fn pipe(
     respond: &mut SendResponse<Bytes>,
     response: Response<Body>,
+    share: &Share,
 ) -> Result<(), h2::Error> {
     let (head, mut body) = response.into_parts();
     let is_over = body.is_end_stream();
@@ -66,7 +69,13 @@ async fn pipe(
     }
     while let Some(frame) = next_frame(&mut body, &mut stream).await? {
         match frame.into_data() {
-            Ok(data) => give(&mut stream, data).await?,
+            Ok(data) => {
+                stream.reserve_capacity(data.len());
+                if stream.capacity() < data.len() {
+                    hold(&mut stream, share, data.len())?;
+                }
+                give(&mut stream, data).await?;
+            }
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
                 return stream.send_trailers(trailers);
@@ -102,6 +111,7 @@ pub(super) async fn give_whole(
     respond: &mut SendResponse<Bytes>,
     message: Bytes,
     untaken: &Untaken,
+    share: &Share,
 ) -> Result<(), h2::Error> {
     let (first, second) = match chunks(message) {
         Ok(chunks) => chunks,
@@ -115,12 +125,22 @@ pub(super) async fn give_whole(
             stream.send_data(chunk, false)?;
         }
     } else {
+        hold(&mut stream, share, length)?;
         let _waits = untaken.begin(());
         for chunk in std::iter::once(first).chain(second) {
             give(&mut stream, chunk).await?;
         }
     }
     stream.send_trailers(ok_trailers())
+}
+
+/// Takes what the peer has no room for from the budget; where that has no more, the peer loses its answer.
+fn hold(stream: &mut SendStream<Bytes>, share: &Share, bytes: usize) -> Result<(), h2::Error> {
+    if share.take(bytes) {
+        return Ok(());
+    }
+    stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+    Err(Reason::ENHANCE_YOUR_CALM.into())
 }
 
 /// Data, as the peer has room for it.

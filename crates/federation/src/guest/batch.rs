@@ -81,7 +81,11 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
             mut explanation,
         } = own;
         let heard = heard(&answered, row.index, watch.as_mut(), explanation.as_mut());
+        let is_local_part = local.is_ok();
         let outcome = outcome(&model, row.index, local, heard, &answered);
+        if is_local_part && matches!(outcome, Outcome::Failed(_)) {
+            recalled.forget(position);
+        }
         call.record.failed_rows += u32::from(!matches!(outcome, Outcome::Score(_)));
         let object = row_object(row.index, &outcome, explanation.as_ref());
         row_objects.push((row.index, object));

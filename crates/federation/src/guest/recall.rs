@@ -115,6 +115,15 @@ impl<'a> Recalled<'a> {
         }
     }
 
+    /// Forgets every host's part of a row that could not be merged, so that the next request asks the hosts: what one of
+    /// them said once, or somebody else wrote, must not fail a row for as long as it is remembered.
+    pub(super) fn forget(&self, row: usize) {
+        if let Some(found) = &self.found {
+            let keys = found.keys.iter().skip(row).step_by(self.rows);
+            found.results.cache.forget(keys.copied().collect());
+        }
+    }
+
     /// Parts that were looked for: those found, and those not.
     pub(super) fn tally(&self) -> (u32, u32) {
         let data = self.found.as_ref().map_or(&[][..], |found| &found.data);

@@ -70,7 +70,10 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     call.record.laps.end(Stage::Remote);
     let answers = answered.map_err(|silent| unreachable_host(guest, &silent))?;
     let scored = score(guest, &model, local, &answers, watch, call);
-    let (message, score) = scored.inspect_err(|fault| say_if_nobody_is_meant(fault, row.ids))?;
+    let (message, score) = scored.inspect_err(|fault| {
+        recalled.forget(0);
+        say_if_nobody_is_meant(fault, row.ids);
+    })?;
     call.record.laps.end(Stage::Merge);
     let data = call.data(Some(&score));
     Ok(reply::single(&message, &data, Extras::default()))

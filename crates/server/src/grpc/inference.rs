@@ -16,21 +16,25 @@ pub(super) const INFERENCE: &str = "/com.webank.ai.fate.api.serving.InferenceSer
 pub(super) const BATCH_INFERENCE: &str =
     "/com.webank.ai.fate.api.serving.InferenceService/batchInference";
 
-/// Bytes of a batch that is answered on its connection's lane: about a millisecond.
-const SHORT_BATCH: usize = 64 << 10;
+/// Bytes of a question that is answered on its connection's lane: about a millisecond.
+const SHORT: usize = 64 << 10;
 
 /// One row.
 pub(super) async fn single(node: Arc<Node>, asked: Asked) -> Result<Bytes, Status> {
     let client = node.client(&asked.headers, asked.address);
     let body = body(asked.message)?;
-    Ok(answer(node.infer(body, client).await))
+    if body.len() <= SHORT {
+        return Ok(answer(node.infer(body, client).await));
+    }
+    let answered = lane::aside(async move { node.infer(body, client).await }).await;
+    answered.map(answer).map_err(stopping)
 }
 
 /// Many rows.
 pub(super) async fn batch(node: Arc<Node>, asked: Asked) -> Result<Bytes, Status> {
     let client = node.client(&asked.headers, asked.address);
     let body = body(asked.message)?;
-    if body.len() <= SHORT_BATCH {
+    if body.len() <= SHORT {
         return Ok(answer(node.infer_batch(body, client).await));
     }
     let answered = lane::aside(async move { node.infer_batch(body, client).await }).await;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use fate_proto::proxy::Packet;
 use fate_testkit::Redis;
 use futures::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{Node, guest_of, pair};
+use crate::compact;
 use crate::example::{GUEST, VERSION};
 use crate::false_host::{FalseHost, Manner};
 
@@ -100,6 +101,31 @@ async fn failures_are_not_remembered() {
         for asked in 1..4 {
             let answer = guest.infer(&single("1")).await;
             assert_ne!(answer["retcode"], 0, "{answer}");
+            assert_eq!(host.asked.lock().len(), asked, "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_merged_is_forgotten() {
+    let set = compact::set("sbt_binary");
+    let request = compact::singles(&set)[0].clone();
+    let batch = json!({"serviceId": "forest", "batchDataList": [request.clone()]});
+    for body in [
+        r#"{"retcode":0,"retmsg":"","data":{}}"#,
+        r#"{"retcode":0,"retmsg":"","batchDataList":[{"index":0,"retcode":0,"data":{}}]}"#,
+    ] {
+        let host = FalseHost::start(says(body)).await;
+        let route = format!("10000={}", host.address);
+        let guest = compact::guest(&set, &route, &[ON]).await;
+        for asked in 1..4 {
+            let code = if body.contains("batchDataList") {
+                let answer = guest.infer_batch(&batch.to_string()).await;
+                answer["batchDataList"][0]["retcode"].clone()
+            } else {
+                guest.infer(&request.to_string()).await["retcode"].clone()
+            };
+            assert!(code.as_i64().is_some_and(|code| code != 0), "{code}");
             assert_eq!(host.asked.lock().len(), asked, "{body}");
         }
     }
