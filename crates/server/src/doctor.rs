@@ -175,7 +175,7 @@ async fn look_at_redis(settings: &RedisSettings) -> Finding {
         }
     };
     match timeout(REDIS_PATIENCE, connected).await {
-        Ok(()) => Finding::new(Verdict::Ok, what, format!("{:?} answers", settings.nodes)),
+        Ok(()) => Finding::new(Verdict::Ok, what, format!("{} answers", settings.nodes)),
         Err(_) => {
             let text = format!(
                 "{:?} cannot be used, the log says why: every host will be asked",

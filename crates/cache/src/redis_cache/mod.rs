@@ -31,6 +31,20 @@ pub enum RedisNodes {
     Cluster(Vec<(String, u16)>),
 }
 
+impl fmt::Display for RedisNodes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes = match self {
+            Self::Single(host, port) => return write!(out, "{host}:{port}"),
+            Self::Cluster(nodes) => nodes,
+        };
+        for (position, (host, port)) in nodes.iter().enumerate() {
+            let separator = if position > 0 { "," } else { "" };
+            write!(out, "{separator}{host}:{port}")?;
+        }
+        Ok(())
+    }
+}
+
 /// How the servers are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedisTls {
