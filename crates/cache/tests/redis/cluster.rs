@@ -1,7 +1,8 @@
 use fate_cache::RedisNodes;
+use fate_federation::ResultCache as _;
 use fate_testkit::RedisCluster;
 
-use crate::{connected, get, name, put, settings, until};
+use crate::{connected, get, key, name, put, settings, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_all_slots_are_written_and_read_together() {
@@ -28,6 +29,8 @@ async fn keys_of_all_slots_are_written_and_read_together() {
     for (id, value) in found.into_iter().enumerate() {
         assert_eq!(value, (id < 200).then(|| format!("{{\"n\":{id}}}")), "{id}");
     }
+    cache.forget((0..50).map(key).collect());
+    until("some are gone", || sizes().iter().sum::<usize>() == 150).await;
     // Only the test itself used GET.
     let singly = cluster
         .servers

@@ -33,6 +33,12 @@ async fn values_are_plain_strings_that_java_nodes_read_and_write() {
     redis.ask(&["DEL", &name(2)]);
     redis.ask(&["LPUSH", &name(2), "x"]);
     assert_eq!(get(&cache, [2, 1]).await, [None, Some(DATA.to_owned())]);
+    // What is forgotten is gone, whatever it was.
+    cache.forget(vec![key(2), key(1), key(3)]);
+    until("nothing is left", || {
+        redis.ask(&["DBSIZE"]).as_deref() == Some(":0")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
