@@ -63,6 +63,12 @@ fn the_values_are_configurations() {
     assert!((grace - pause) * 1000 > longest_drain_ms());
 }
 
+fn manifests(text: &str) -> Vec<Value> {
+    serde_yaml_ng::Deserializer::from_str(text)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .collect()
+}
+
 #[test]
 fn helm_makes_manifests() {
     if !is_installed("helm") {
@@ -79,9 +85,7 @@ fn helm_makes_manifests() {
             .args(["template", "party", "--kube-version", KUBERNETES])
             .arg(&chart),
     );
-    let documents: Vec<Value> = serde_yaml_ng::Deserializer::from_str(&text)
-        .map(|document| serde::Deserialize::deserialize(document).unwrap())
-        .collect();
+    let documents = manifests(&text);
     let of_kind = |kind: &str| {
         documents
             .iter()
@@ -147,4 +151,44 @@ fn helm_makes_manifests() {
     let own = fate_proxy::route_table::OwnAddresses::new(Vec::new());
     let table = fate_proxy::route_table::RouteTable::parse(table.as_bytes(), &own).unwrap();
     assert_eq!(table.warnings(), []);
+}
+
+/// Values that the shipped ones have not.
+#[test]
+fn changed_values_arrive() {
+    if !is_installed("helm") {
+        return;
+    }
+    let volume = r#"[{"name":"keys","secret":{"secretName":"keys"}}]"#;
+    let mount = r#"[{"name":"keys","mountPath":"/etc/keys"}]"#;
+    let mut helm = Command::new("helm");
+    helm.args(["template", "party", "--kube-version", KUBERNETES]);
+    for (key, value) in [
+        (r"server.properties.serving\.model\.share", "0.5"),
+        (r"server.properties.serving\.max\.inflight", "1000000"),
+        ("server.extraVolumes", volume),
+        ("server.extraVolumeMounts", mount),
+        ("proxy.extraVolumes", volume),
+        ("proxy.extraVolumeMounts", mount),
+        ("proxy.replicas", "1"),
+    ] {
+        helm.args(["--set-json", &format!("{key}={value}")]);
+    }
+    let text = succeed(helm.arg(conf(CHART)));
+    for line in ["serving.model.share=0.5", "serving.max.inflight=1000000"] {
+        assert!(text.lines().any(|one| one.trim() == line), "{line}");
+    }
+    let documents = manifests(&text);
+    let of_kind = |kind: &str| documents.iter().filter(|one| one["kind"] == kind).count();
+    assert_eq!(of_kind("PodDisruptionBudget"), 1, "one role has several");
+    let pods = documents.iter().map(|one| &one["spec"]["template"]["spec"]);
+    let pods: Vec<&Value> = pods.filter(|pod| pod.is_object()).collect();
+    assert_eq!(pods.len(), 2);
+    for pod in pods {
+        let has = |list: &Value| {
+            let mut entries = list.as_array().unwrap().iter();
+            entries.any(|one| one["name"] == "keys")
+        };
+        assert!(has(&pod["volumes"]) && has(&pod["containers"][0]["volumeMounts"]));
+    }
 }

@@ -21,10 +21,10 @@ app.kubernetes.io/component: {{ .component }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 
-{{/* A properties file; call with (dict "root" . "properties" …). Whole numbers stay whole. */}}
+{{/* A properties file; call with (dict "root" . "properties" …). Every number of YAML arrives as a float; whole ones stay whole. */}}
 {{- define "fate-serving.properties" -}}
 {{- range $key, $value := .properties }}
-{{- if kindIs "float64" $value }}
+{{- if and (kindIs "float64" $value) (eq (floor $value) $value) }}
 {{ $key }}={{ $value | int64 }}
 {{- else }}
 {{ $key }}={{ tpl (toString $value) $.root }}
