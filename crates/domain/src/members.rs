@@ -57,6 +57,23 @@ impl<'a> Members<'a> {
     /// As [`Members::leading`], and where the object ends, for a few members of different names, plainly written: most
     /// requests and answers.
     fn plain(text: &'a str) -> Option<(Self, usize)> {
+        Self::plain_with(text, |_, at| plain_json::value(text.as_bytes(), at))
+    }
+
+    /// As [`Members::leading`] for members that are plainly written, whose values `pass` looks at while it passes over them:
+    /// it is given a name and where its value begins, and gives where it ends. `None`, also from `pass`, says nothing of the
+    /// text: it has to be read by [`Members::leading`].
+    pub fn plain_leading(
+        text: &'a str,
+        pass: impl FnMut(&'a str, usize) -> Option<usize>,
+    ) -> Option<Self> {
+        Self::plain_with(text, pass).map(|(members, _)| members)
+    }
+
+    fn plain_with(
+        text: &'a str,
+        mut pass: impl FnMut(&'a str, usize) -> Option<usize>,
+    ) -> Option<(Self, usize)> {
         let bytes = text.as_bytes();
         let mut at = plain_json::space(bytes, 0);
         if bytes.get(at) != Some(&b'{') {
@@ -71,7 +88,7 @@ impl<'a> Members<'a> {
         loop {
             let (name_end, start) = plain_json::name(bytes, at)?;
             let name = text.get(at + 1..name_end - 1)?;
-            let end = plain_json::value(bytes, start)?;
+            let end = pass(name, start)?;
             let is_known = members.list.iter().any(|(known, _)| known == name);
             if is_known || members.list.len() == SEARCHED {
                 return None;

@@ -37,8 +37,26 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
     let mut end = at + 1;
     while !ENDS_STRETCH[usize::from(*text.get(end)?)] {
         end += 1;
+        if end - at == SHORT {
+            end = long_stretch(text, end);
+        }
     }
     (text[end] == b'"').then_some(end + 1)
+}
+
+/// Most strings are shorter.
+const SHORT: usize = 32;
+
+/// Behind all blocks from a place on in which no byte ends a stretch; in vectors.
+fn long_stretch(text: &[u8], mut at: usize) -> usize {
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<32>) {
+        let ends = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+        if block.iter().fold(false, |any, byte| any | ends(byte)) {
+            break;
+        }
+        at += block.len();
+    }
+    at
 }
 
 /// Behind a name and its colon, where the value begins; and where the name ended.
@@ -171,6 +189,19 @@ mod tests {
         }
         // A second digit is not a number's: whoever reads on finds neither a comma nor a brace.
         assert_eq!(behind("01"), Some("1"));
+    }
+
+    #[test]
+    fn long_strings_end_where_short_ones_do() {
+        for length in 0..200 {
+            let text = format!("\"{}\",", "\u{5e74}".repeat(length));
+            assert_eq!(string(text.as_bytes(), 0), Some(text.len() - 1));
+            for odd in ["\\n", "\t", "\u{1f}"] {
+                let text = format!("\"{}{odd}{}\"", "a".repeat(length), "b".repeat(40));
+                assert_eq!(string(text.as_bytes(), 0), None, "{text}");
+            }
+            assert_eq!(string(&text.as_bytes()[..text.len() - 2], 0), None);
+        }
     }
 
     #[test]

@@ -88,6 +88,26 @@ fn rewrite_number(text: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends an integer.
+pub(crate) fn write_int(value: i32, out: &mut Vec<u8>) {
+    let mut digits = [0; 10];
+    let mut start = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        start -= 1;
+        // Below ten.
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
 /// Appends a JSON string.
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     // Writing to memory cannot fail.
@@ -130,6 +150,15 @@ mod tests {
             ("{}", "{}"),
         ] {
             assert_eq!(written(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_are_written_as_any_others() {
+        for value in [0, 7, -7, 10, -99, 1000, 123_456_789, i32::MAX, i32::MIN] {
+            let mut out = Vec::new();
+            write_int(value, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
         }
     }
 

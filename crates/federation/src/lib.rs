@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod base64_text;
 mod claim;
 mod compact;
 mod explain;
@@ -28,6 +29,7 @@ mod record;
 mod reply;
 mod request;
 mod result_cache;
+mod row_list;
 mod transport;
 mod watch;
 

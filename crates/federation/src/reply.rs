@@ -6,7 +6,7 @@ use fate_domain::fault::Fault;
 use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
 
-use crate::java_json::write_text;
+use crate::java_json::{write_int, write_text};
 use crate::request::{int_member, text, text_member};
 use crate::{compact, explain};
 
@@ -29,7 +29,7 @@ pub(crate) fn failed_with_data(shape: Shape, fault: &Fault, data: &[u8]) -> Vec<
     out.extend_from_slice(data);
     tail(&mut out);
     if shape == Shape::Batch {
-        rows(&[], &mut out);
+        RowObjects::default().write(&mut out);
     }
     out.push(b'}');
     out
@@ -54,19 +54,19 @@ pub(crate) fn single(message: &str, data: &[u8], extras: Extras<'_>) -> Vec<u8> 
     out
 }
 
-/// A batch answer whose rows are written already, each as `(index, object)`.
+/// A batch answer whose rows are written already.
 pub(crate) fn batch(
     case_id: &str,
     data: &[u8],
-    row_objects: &[(i32, Vec<u8>)],
+    row_objects: &RowObjects,
     extras: Extras<'_>,
 ) -> Vec<u8> {
-    let size: usize = row_objects.iter().map(|(_, row)| 2 * row.len() + 16).sum();
+    let size = 2 * row_objects.list.len() + 16 * row_objects.ends.len();
     let mut out = Vec::with_capacity(256 + data.len() + size + extras.len());
     head(ReturnCode::SUCCESS, "", case_id, &mut out);
     out.extend_from_slice(data);
     tail(&mut out);
-    rows(row_objects, &mut out);
+    row_objects.write(&mut out);
     extras.write(&mut out);
     out.push(b'}');
     out
@@ -114,23 +114,52 @@ fn tail(out: &mut Vec<u8>) {
     out.extend_from_slice(br#","log":{},"warn":{},"flag":0"#);
 }
 
-/// The rows twice: as a list, and as a map by index, which Java guests prefer.
-fn rows(row_objects: &[(i32, Vec<u8>)], out: &mut Vec<u8>) {
-    out.extend_from_slice(br#","batchDataList":["#);
-    for (position, (_, row)) in row_objects.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
+/// The rows of a batch answer, written one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct RowObjects {
+    /// Objects with commas between them.
+    list: Vec<u8>,
+    /// Index of each, and where it ends.
+    ends: Vec<(i32, usize)>,
+}
+
+impl RowObjects {
+    /// With room for so many small ones.
+    pub(crate) fn for_rows(rows: usize) -> Self {
+        Self {
+            list: Vec::with_capacity(96 * rows),
+            ends: Vec::with_capacity(rows),
         }
-        out.extend_from_slice(row);
     }
-    out.extend_from_slice(br#"],"singleInferenceResultMap":{"#);
-    for (position, (index, row)) in row_objects.iter().enumerate() {
-        let separator = if position > 0 { "," } else { "" };
-        // Writing to memory cannot fail.
-        let _ = write!(out, "{separator}\"{index}\":");
-        out.extend_from_slice(row);
+
+    /// Adds one; `write` appends the object.
+    pub(crate) fn add(&mut self, index: i32, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.ends.is_empty() {
+            self.list.push(b',');
+        }
+        write(&mut self.list);
+        self.ends.push((index, self.list.len()));
     }
-    out.push(b'}');
+
+    /// The rows twice: as a list, and as a map by index, which Java guests prefer.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#","batchDataList":["#);
+        out.extend_from_slice(&self.list);
+        out.extend_from_slice(br#"],"singleInferenceResultMap":{"#);
+        let mut start = 0;
+        for (index, end) in &self.ends {
+            if start > 0 {
+                out.push(b',');
+            }
+            out.push(b'"');
+            write_int(*index, out);
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(&self.list[start..*end]);
+            // Behind the comma.
+            start = end + 1;
+        }
+        out.push(b'}');
+    }
 }
 
 /// A host's answer, as far as a guest looks at it.
@@ -235,7 +264,7 @@ impl<'a> HostReply<'a> {
 }
 
 fn mapped_rows(map: &str) -> Result<Vec<HostReplyRow<'_>>, Broken> {
-    let rows: Members<'_> = serde_json::from_str(map).map_err(|_| Broken::Rows)?;
+    let rows = Members::whole(map).map_err(|_| Broken::Rows)?;
     if rows.has_repeated_names() {
         return Err(Broken::RepeatedIndex);
     }
@@ -337,10 +366,12 @@ mod tests {
 
     #[test]
     fn a_batch_has_its_rows_twice() {
-        let rows = [
-            (0, b"{\"index\":0}".to_vec()),
-            (7, b"{\"index\":7}".to_vec()),
-        ];
+        let mut rows = RowObjects::default();
+        for index in [0, 7] {
+            rows.add(index, |out| {
+                out.extend_from_slice(format!("{{\"index\":{index}}}").as_bytes());
+            });
+        }
         assert_eq!(
             String::from_utf8(batch("c", b"{}", &rows, Extras::default())).unwrap(),
             r#"{"retcode":0,"retmsg":"","caseid":"c","data":{},"log":{},"warn":{},"flag":0,"batchDataList":[{"index":0},{"index":7}],"singleInferenceResultMap":{"0":{"index":0},"7":{"index":7}}}"#

@@ -1,16 +1,14 @@
 //! Inference requests as JSON, read with the leniency of the Java mapper (contract 01 §2.1 to §2.3, §2.6).
 
 use std::borrow::Cow;
-use std::fmt;
 
 use fate_domain::fault::Fault;
 use fate_domain::java_number::parse_double;
 use fate_domain::members::Members;
 use fate_domain::return_code::ReturnCode;
-use serde::Deserializer as _;
-use serde::de::{Error as _, SeqAccess, Visitor};
 
 use crate::explain;
+use crate::row_list::{plain_batch, rows};
 
 /// What a client asks of a guest.
 #[derive(Debug)]
@@ -39,9 +37,9 @@ pub(crate) struct HostRow<'a> {
     pub(crate) ids: &'a str,
 }
 
-const EMPTY: &str = "{}";
+pub(crate) const EMPTY: &str = "{}";
 
-fn param(message: &str) -> Fault {
+pub(crate) fn param(message: &str) -> Fault {
     Fault::new(ReturnCode::PARAM, message)
 }
 
@@ -75,10 +73,17 @@ pub(crate) fn guest_batch(
     body: &[u8],
     max: usize,
 ) -> Result<(GuestRequest<'_>, Vec<GuestRow<'_>>), Fault> {
-    let members = envelope(body)?;
+    let (members, listed) = match text(body).and_then(|text| plain_batch(text, max)) {
+        Some(plain) => plain,
+        None => (envelope(body)?, None),
+    };
     object_member(&members, "featureData")?;
     object_member(&members, "sendToRemoteFeatureData")?;
-    let rows = rows(&members, max, guest_row).map_err(|fault| fault.unwrap_or_else(parse_error))?;
+    let rows = match listed {
+        Some(rows) => Some(rows),
+        None => rows(&members, max, |row| row, guest_row)
+            .map_err(|fault| fault.unwrap_or_else(parse_error))?,
+    };
     let request = with_service_id(guest_request(&members)?)?;
     let rows =
         rows.ok_or_else(|| Fault::new(ReturnCode::SYSTEM, "the request has no batchDataList"))?;
@@ -86,6 +91,9 @@ pub(crate) fn guest_batch(
 }
 
 fn last_of_each_index(mut rows: Vec<GuestRow<'_>>) -> Vec<GuestRow<'_>> {
+    if rows.is_sorted_by(|one, next| one.index < next.index) {
+        return rows;
+    }
     rows.reverse();
     rows.sort_by_key(|row| row.index);
     rows.dedup_by_key(|row| row.index);
@@ -137,7 +145,7 @@ fn with_service_id(request: GuestRequest<'_>) -> Result<GuestRequest<'_>, Fault>
     Ok(request)
 }
 
-fn guest_row<'a>(members: &Members<'a>) -> Result<GuestRow<'a>, Fault> {
+pub(crate) fn guest_row<'a>(members: &Members<'a>) -> Result<GuestRow<'a>, Fault> {
     Ok(GuestRow {
         index: index_of(members).ok_or_else(parse_error)?,
         features: object_member(members, "featureData")?,
@@ -175,6 +183,10 @@ fn joined(first: &str, second: &str) -> String {
 
 /// Reads the rows of a guest's batch (contract 01 §4.6 step 2): code 100 for none, or for more than `max`.
 pub(crate) fn host_batch<'a>(members: &Members<'a>, max: usize) -> Result<Vec<HostRow<'a>>, Fault> {
+    let of_plain = |row: GuestRow<'a>| HostRow {
+        index: row.index,
+        ids: row.ids,
+    };
     let read = |row: &Members<'a>| {
         Ok(HostRow {
             index: index_of(row).ok_or_else(|| param("a row's index is not a number"))?,
@@ -182,71 +194,13 @@ pub(crate) fn host_batch<'a>(members: &Members<'a>, max: usize) -> Result<Vec<Ho
         })
     };
     let no_list = || param("batchDataList is not a list of objects");
-    let rows = rows(members, max, read)
+    let rows = rows(members, max, of_plain, read)
         .map_err(|fault| fault.unwrap_or_else(no_list))?
         .unwrap_or_default();
     if rows.is_empty() {
         return Err(param("batchDataList is missing or empty"));
     }
     Ok(rows)
-}
-
-/// The rows of `batchDataList`, each made into what is kept of it before the next one is looked at; `None` when there
-/// is no list.
-///
-/// # Errors
-/// The fault of a row, or code 100 for more rows than `max`; `None` when it is not a list of objects.
-fn rows<'a, R>(
-    members: &Members<'a>,
-    max: usize,
-    read: impl Fn(&Members<'a>) -> Result<R, Fault>,
-) -> Result<Option<Vec<R>>, Option<Fault>> {
-    let list = match members.get("batchDataList") {
-        None | Some("null") => return Ok(None),
-        Some(list) => list,
-    };
-    let mut rows = Vec::new();
-    let mut fault = None;
-    let take = |row: &Members<'a>| -> Result<(), Fault> {
-        if rows.len() == max {
-            return Err(param(&format!("batch size is big than {max}")));
-        }
-        rows.push(read(row)?);
-        Ok(())
-    };
-    let visitor = RowVisitor {
-        take,
-        fault: &mut fault,
-    };
-    match serde_json::Deserializer::from_str(list).deserialize_seq(visitor) {
-        Ok(()) => Ok(Some(rows)),
-        Err(_) => Err(fault),
-    }
-}
-
-/// Gives the objects of a list away one by one and stops at the first fault, which it leaves outside: an error of
-/// serde cannot carry it.
-struct RowVisitor<'f, T> {
-    take: T,
-    fault: &'f mut Option<Fault>,
-}
-
-impl<'de, T: FnMut(&Members<'de>) -> Result<(), Fault>> Visitor<'de> for RowVisitor<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a list of objects")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
-        while let Some(row) = list.next_element()? {
-            if let Err(fault) = (self.take)(&row) {
-                *self.fault = Some(fault);
-                return Err(A::Error::custom("a row is refused"));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The text of an object: `{}` when absent, `None` when null; a fault for any other value.
@@ -283,7 +237,12 @@ fn index_of(members: &Members<'_>) -> Option<i32> {
 
 /// An int as the Java mapper reads one: absent, null and blank text are 0, decimals are cut, number texts count.
 pub(crate) fn int_member(members: &Members<'_>, name: &str) -> Option<i32> {
-    let token = members.get(name).unwrap_or("null");
+    int_of(members.get(name))
+}
+
+/// As [`int_member`], of the member's text.
+pub(crate) fn int_of(token: Option<&str>) -> Option<i32> {
+    let token = token.unwrap_or("null");
     match token.as_bytes().first() {
         Some(b'n') => Some(0),
         Some(b'"') => {

@@ -150,6 +150,13 @@ impl Decimal {
     /// Takes the digits that begin at `at`, of which there must be one; where they end.
     fn digits(&mut self, text: &[u8], at: usize) -> Option<usize> {
         let mut end = at;
+        while let Some(eight) = text.get(end..).and_then(<[u8]>::first_chunk) {
+            let Some(value) = eight_digits(u64::from_le_bytes(*eight)) else {
+                break;
+            };
+            self.0 = self.0.wrapping_mul(100_000_000).wrapping_add(value);
+            end += eight.len();
+        }
         while let Some(digit @ b'0'..=b'9') = text.get(end) {
             self.0 = self
                 .0
@@ -168,6 +175,24 @@ impl Decimal {
         let power = POWERS.get(fraction).filter(|_| is_exact)?;
         Some(self.0 as f64 / power)
     }
+}
+
+/// The number that eight bytes spell, the first one least significant in `bytes`; none if one of them is no digit.
+#[inline]
+fn eight_digits(bytes: u64) -> Option<u64> {
+    const HIGH_HALVES: u64 = u64::from_ne_bytes([0xf0; 8]);
+    const DIGITS: u64 = u64::from_ne_bytes([0x30; 8]);
+    const BEYOND_NINE: u64 = u64::from_ne_bytes([0x06; 8]);
+    let are_digits =
+        bytes & HIGH_HALVES == DIGITS && bytes.wrapping_add(BEYOND_NINE) & HIGH_HALVES == DIGITS;
+    if !are_digits {
+        return None;
+    }
+    // Neighbours become numbers of two digits, these of four, and these of eight.
+    let ones = bytes - DIGITS;
+    let twos = (ones.wrapping_mul(10) + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos.wrapping_mul(100) + (twos >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff)
 }
 
 /// Powers of ten that are doubles.

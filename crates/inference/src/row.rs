@@ -21,8 +21,11 @@ use crate::{
 pub struct Row<'a> {
     cells: Vec<Cell<'a>>,
     unknown: usize,
-    /// Where the next feature probably belongs: rows come in a stable order.
-    expected: usize,
+    /// Behind the column that was set last.
+    next: usize,
+    /// By column, beginning with 0 for none: where the feature after it probably belongs, because it did so in the row
+    /// before; rows come in a stable order. Empty as long as that is the next column. Survives [`Row::clear`].
+    followers: Vec<u32>,
 }
 
 impl<'a> Row<'a> {
@@ -30,7 +33,8 @@ impl<'a> Row<'a> {
         Row {
             cells: vec![Cell::Absent; columns],
             unknown: 0,
-            expected: 0,
+            next: 0,
+            followers: Vec::new(),
         }
     }
 
@@ -38,7 +42,7 @@ impl<'a> Row<'a> {
     pub fn clear(&mut self) {
         self.cells.fill(Cell::Absent);
         self.unknown = 0;
-        self.expected = 0;
+        self.next = 0;
     }
 
     /// How many features arrived that no component uses.
@@ -80,14 +84,40 @@ impl<'a> Row<'a> {
     }
 
     /// Sets the feature of this name, or counts one that nobody knows.
+    #[inline]
     pub(crate) fn set_named(&mut self, symbols: &Symbols, name: &str, cell: Cell<'a>) {
-        match symbols.find_near(name, self.expected) {
-            Some(column) => {
-                self.expected = column.index() + 1;
-                self.set(column, cell);
-            }
+        match self.find(symbols, name) {
+            Some(column) => self.set(column, cell),
             None => self.count_unknown(),
         }
+    }
+
+    /// The column of the feature that comes next, if any component uses it.
+    #[inline]
+    fn find(&mut self, symbols: &Symbols, name: &str) -> Option<Column> {
+        let expected = self.expected();
+        let column = symbols.find_near(name, expected)?;
+        if column.index() != expected {
+            self.note_follower(column);
+        }
+        self.next = column.index() + 1;
+        Some(column)
+    }
+
+    /// Where the feature that comes next probably belongs.
+    #[inline]
+    fn expected(&self) -> usize {
+        let follower = self.followers.get(self.next);
+        follower.map_or(self.next, |follower| *follower as usize)
+    }
+
+    #[cold]
+    fn note_follower(&mut self, column: Column) {
+        if self.followers.is_empty() {
+            let columns = self.cells.len() + 1;
+            self.followers = (0..columns).map(|at| Column::at(at).number()).collect();
+        }
+        self.followers[self.next] = column.number();
     }
 
     pub(crate) fn count_unknown(&mut self) {
@@ -109,16 +139,16 @@ impl<'a> Row<'a> {
     fn read_plain_json(&mut self, symbols: &Symbols, object: &'a str) -> Option<()> {
         let mut members = Members::of(object)?;
         while members.has_next()? {
-            let column = match symbols.expected(self.expected) {
-                Some((column, spelled)) if members.skip_name(spelled) => Some(column),
-                _ => symbols.find_near(members.name()?, self.expected),
+            let column = match symbols.expected(self.expected()) {
+                Some((column, spelled)) if members.skip_name(spelled) => {
+                    self.next = column.index() + 1;
+                    Some(column)
+                }
+                _ => self.find(symbols, members.name()?),
             };
             let cell = members.value()?;
             match column {
-                Some(column) => {
-                    self.expected = column.index() + 1;
-                    self.set(column, cell);
-                }
+                Some(column) => self.set(column, cell),
                 None => self.count_unknown(),
             }
         }
@@ -150,17 +180,16 @@ impl<'a> Visitor<'a> for RowVisitor<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut expected = 0;
+        self.row.next = 0;
         while let Some(column) = map.next_key_seed(NameSeed {
             symbols: self.symbols,
-            expected,
+            row: &mut *self.row,
         })? {
             let Some(column) = column else {
                 map.next_value::<serde::de::IgnoredAny>()?;
                 self.row.count_unknown();
                 continue;
             };
-            expected = column.index() + 1;
             let token: &'a RawValue = map.next_value()?;
             self.row.set(column, cell_of(token.get()));
         }
@@ -169,12 +198,12 @@ impl<'a> Visitor<'a> for RowVisitor<'_, 'a> {
 }
 
 /// Turns a key into its column without allocating.
-struct NameSeed<'s> {
+struct NameSeed<'row, 's, 'a> {
     symbols: &'s Symbols,
-    expected: usize,
+    row: &'row mut Row<'a>,
 }
 
-impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
+impl<'de> DeserializeSeed<'de> for NameSeed<'_, '_, '_> {
     type Value = Option<Column>;
 
     fn deserialize<D: serde::Deserializer<'de>>(
@@ -185,7 +214,7 @@ impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
     }
 }
 
-impl Visitor<'_> for NameSeed<'_> {
+impl Visitor<'_> for NameSeed<'_, '_, '_> {
     type Value = Option<Column>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,7 +222,7 @@ impl Visitor<'_> for NameSeed<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.symbols.find_near(name, self.expected))
+        Ok(self.row.find(self.symbols, name))
     }
 }
 
@@ -248,6 +277,29 @@ mod tests {
         assert_eq!(row.cells[0], Cell::Number(1.5, Spelling::Token("1.50")));
         assert_eq!(row.cells[1], Cell::Text("x\"y".into()));
         assert_eq!(row.unknown(), 1);
+    }
+
+    #[test]
+    fn any_order_of_features_leads_to_their_columns() {
+        let names = ["a", "b", "c", "d"];
+        let mut symbols = Symbols::default();
+        for name in names {
+            symbols.intern(name);
+        }
+        let mut row = Row::with_columns(names.len());
+        for order in ["dbca", "dbca", "acd", "b", "dbxca", "abcd", "dd", ""] {
+            row.clear();
+            let members: Vec<String> = (order.chars().zip(1..))
+                .map(|(name, value)| format!("\"{name}\":{value}"))
+                .collect();
+            let object: &'static str = format!("{{{}}}", members.join(",")).leak();
+            row.read_json(&symbols, object).unwrap();
+            for (column, name) in names.iter().enumerate() {
+                let place = order.rfind(name).map(|place| place as f64 + 1.0);
+                assert_eq!(row.cells[column].number(), place, "{order} {name}");
+            }
+            assert_eq!(row.unknown(), order.matches('x').count());
+        }
     }
 
     #[test]

@@ -15,6 +15,11 @@ impl Column {
         self.0 as usize
     }
 
+    /// As [`Column::index`], short.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
     /// The column at a position of the row; rows are never as long as 2^32.
     pub(crate) fn at(index: usize) -> Self {
         Column(u32::try_from(index).unwrap_or(u32::MAX))
@@ -83,9 +88,12 @@ impl Symbols {
     }
 
     /// As [`Symbols::find`], looking first at the column `hint` expects: clients send names in a stable order.
+    #[inline]
     pub(crate) fn find_near(&self, name: &str, hint: usize) -> Option<Column> {
         match self.names.get(hint) {
-            Some(expected) if **expected == *name => Some(Column(hint as u32)),
+            Some(expected) if is_same(expected.as_bytes(), name.as_bytes()) => {
+                Some(Column(hint as u32))
+            }
             _ => self.find(name),
         }
     }
@@ -111,6 +119,17 @@ fn spelled(name: &str) -> Box<str> {
         return Box::default();
     }
     format!("\"{name}\":").into()
+}
+
+/// Whether two names are equal. Most are shorter than what makes it worth to call the comparison of the C library.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one.split_first_chunk::<8>(), other.split_first_chunk::<8>()) {
+        (Some((one, one_rest)), Some((other, other_rest))) => {
+            one == other && one_rest == other_rest
+        }
+        _ => one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one == other),
+    }
 }
 
 /// Columns as a bitmap over the row.

@@ -22,10 +22,10 @@ use super::single::{no_route, write_identifiers, write_question};
 use super::{Call, Guest};
 use crate::admission::check_interface;
 use crate::compact;
-use crate::java_json::{self, write_text};
+use crate::java_json::{self, write_int, write_text};
 use crate::packet::{self, BATCH_COMMAND, Envelope};
 use crate::record::Stage;
-use crate::reply::{self, Broken, Extras, HostReplyRow};
+use crate::reply::{self, Broken, Extras, HostReplyRow, RowObjects};
 use crate::request::{self, GuestRequest, GuestRow};
 use crate::watch::{Inquiry, Watch};
 
@@ -74,7 +74,7 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
     recalled.remember(&rows, &replied);
     let answered = with_recalled_rows(replied, &recalled, &rows);
 
-    let mut row_objects = Vec::with_capacity(rows.len());
+    let mut row_objects = RowObjects::for_rows(rows.len());
     for (position, (row, own)) in rows.iter().zip(own_parts).enumerate() {
         let RowPart {
             local,
@@ -87,8 +87,9 @@ pub(super) async fn infer(guest: &Guest, body: &Bytes, call: &mut Call) -> Resul
             recalled.forget(position);
         }
         call.record.failed_rows += u32::from(!matches!(outcome, Outcome::Score(_)));
-        let object = row_object(row.index, &outcome, explanation.as_ref());
-        row_objects.push((row.index, object));
+        row_objects.add(row.index, |out| {
+            write_row(row.index, &outcome, explanation.as_ref(), out);
+        });
         give_a_turn(position).await;
     }
     call.record.laps.end(Stage::Merge);
@@ -170,13 +171,12 @@ pub(super) fn host_body(
     write_identifiers(&mut body);
     body.extend_from_slice(br#","featureData":{},"sendToRemoteFeatureData":{},"batchDataList":["#);
     for (position, row) in rows.iter().enumerate() {
-        let separator = if position > 0 { "," } else { "" };
-        // Writing to memory cannot fail.
-        let _ = write!(
-            body,
-            r#"{separator}{{"index":{},"featureData":{{}},"sendToRemoteFeatureData":"#,
-            row.index
-        );
+        if position > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(b"{\"index\":");
+        write_int(row.index, &mut body);
+        body.extend_from_slice(br#","featureData":{},"sendToRemoteFeatureData":"#);
         java_json::write(row.ids, &mut body);
         body.extend_from_slice(br#","needCheckFeature":false}"#);
     }
@@ -310,6 +310,9 @@ fn heard(
     mut explanation: Option<&mut Explanation>,
 ) -> Result<(), Fault> {
     let mut outcome = Ok(());
+    if watch.is_none() {
+        return outcome;
+    }
     for host in hosts {
         let told = match (host.by_index.get(&index), &host.packed) {
             (Some(row), _) => row.explanation,
@@ -362,23 +365,29 @@ fn outcome(
 }
 
 /// A row of the answer; `data` is null where Java's is, unless there is something to tell.
-fn row_object(index: i32, outcome: &Outcome, explanation: Option<&Explanation>) -> Vec<u8> {
+fn write_row(
+    index: i32,
+    outcome: &Outcome,
+    explanation: Option<&Explanation>,
+    out: &mut Vec<u8>,
+) {
     let (code, message) = match outcome {
         Outcome::Score(_) => (ReturnCode::SUCCESS, ""),
         Outcome::Refused(fault) | Outcome::Failed(fault) => (fault.code, fault.message.as_str()),
     };
-    let mut row = Vec::with_capacity(96);
-    // Writing to memory cannot fail.
-    let _ = write!(row, r#"{{"index":{index},"retcode":{code},"retmsg":"#);
-    write_text(message, &mut row);
-    row.extend_from_slice(b",\"data\":");
+    out.extend_from_slice(b"{\"index\":");
+    write_int(index, out);
+    out.extend_from_slice(b",\"retcode\":");
+    write_int(code.0, out);
+    out.extend_from_slice(b",\"retmsg\":");
+    write_text(message, out);
+    out.extend_from_slice(b",\"data\":");
     if matches!(outcome, Outcome::Failed(_)) && explanation.is_none() {
-        row.extend_from_slice(b"null");
+        out.extend_from_slice(b"null");
     } else {
-        write_data(outcome, explanation, &mut row);
+        write_data(outcome, explanation, out);
     }
-    row.push(b'}');
-    row
+    out.push(b'}');
 }
 
 fn write_data(outcome: &Outcome, explanation: Option<&Explanation>, row: &mut Vec<u8>) {

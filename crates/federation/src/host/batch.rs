@@ -13,7 +13,7 @@ use crate::admission::check_interface;
 use crate::java_json::write_text;
 use crate::packet::Speaker;
 use crate::record::{CallRecord, Stage};
-use crate::reply::Extras;
+use crate::reply::{Extras, RowObjects};
 use crate::watch::Watch;
 use crate::{compact, reply, request};
 
@@ -52,7 +52,10 @@ pub(super) async fn answer(
     let form = host.compact_form(members, &model.plan);
     let form = form.filter(|_| question.speaker == Speaker::Current);
     let mut packed = Packed::default();
-    let mut row_objects = Vec::with_capacity(rows.len());
+    let mut row_objects = match form {
+        Some(_) => RowObjects::default(),
+        None => RowObjects::for_rows(rows.len()),
+    };
     let mut cells = model.plan.new_row();
     for (position, (row, found)) in rows.iter().zip(&found).enumerate() {
         let part = part(&model.plan, found, &mut cells, watch.as_mut());
@@ -64,14 +67,14 @@ pub(super) async fn answer(
             Ok(partial) if form.is_some() => {
                 packed.add(&model.plan, row.index, partial);
                 if told.is_some() {
-                    let object = told_object(row.index, told.as_deref());
-                    row_objects.push((row.index, object));
+                    row_objects.add(row.index, |out| {
+                        write_told(row.index, told.as_deref(), out);
+                    });
                 }
             }
-            partial => {
-                let object = row_object(&model.plan, row.index, partial, told.as_deref());
-                row_objects.push((row.index, object));
-            }
+            partial => row_objects.add(row.index, |out| {
+                write_row(&model.plan, row.index, partial, told.as_deref(), out);
+            }),
         }
         if position % ROWS_PER_TURN == ROWS_PER_TURN - 1 {
             tokio::task::yield_now().await;
@@ -102,13 +105,11 @@ impl Packed {
 }
 
 /// What is told of a row whose part is packed.
-fn told_object(index: i32, explanation: Option<&[u8]>) -> Vec<u8> {
-    let mut row = Vec::with_capacity(256);
+fn write_told(index: i32, explanation: Option<&[u8]>, out: &mut Vec<u8>) {
     // Writing to memory cannot fail.
-    let _ = write!(row, r#"{{"index":{index},"retcode":0"#);
-    reply::write_explanation(explanation, &mut row);
-    row.push(b'}');
-    row
+    let _ = write!(out, r#"{{"index":{index},"retcode":0"#);
+    reply::write_explanation(explanation, out);
+    out.push(b'}');
 }
 
 /// Whatever keeps a row from having features is 113 to the guest. Features that a guest sent along are never used.
@@ -128,27 +129,26 @@ fn part<'a>(
 }
 
 /// A row's text is in its data, which is never null: Java guests rely on both (contract 01 §2.7).
-fn row_object(
+fn write_row(
     plan: &Plan,
     index: i32,
     partial: &Result<Partial, Fault>,
     explanation: Option<&[u8]>,
-) -> Vec<u8> {
+    out: &mut Vec<u8>,
+) {
     let code = partial
         .as_ref()
         .map_or_else(|fault| fault.code, |_| ReturnCode::SUCCESS);
-    let mut row = Vec::with_capacity(128);
     // Writing to memory cannot fail.
-    let _ = write!(row, r#"{{"index":{index},"retcode":{code},"data":{{"#);
+    let _ = write!(out, r#"{{"index":{index},"retcode":{code},"data":{{"#);
     match partial {
-        Ok(partial) => plan.write_partial(partial, &mut row),
+        Ok(partial) => plan.write_partial(partial, out),
         Err(fault) => {
-            row.extend_from_slice(b"\"message\":");
-            write_text(&fault.message, &mut row);
+            out.extend_from_slice(b"\"message\":");
+            write_text(&fault.message, out);
         }
     }
-    row.push(b'}');
-    reply::write_explanation(explanation, &mut row);
-    row.push(b'}');
-    row
+    out.push(b'}');
+    reply::write_explanation(explanation, out);
+    out.push(b'}');
 }
