@@ -177,7 +177,9 @@ mod tests {
             assert_eq!(read(cut), STANDARD.decode(cut), "{cut}");
         }
         for at in 0..good.len() {
-            for odd in ["=", "-", "_", "!", " ", "\n", "A", "B", "@", "[", "`", "{", ":"] {
+            for odd in [
+                "=", "-", "_", "!", " ", "\n", "A", "B", "@", "[", "`", "{", ":",
+            ] {
                 let mut text = good.clone();
                 text.replace_range(at..=at, odd);
                 assert_eq!(read(&text), STANDARD.decode(&text), "{text}");

@@ -365,12 +365,7 @@ fn outcome(
 }
 
 /// A row of the answer; `data` is null where Java's is, unless there is something to tell.
-fn write_row(
-    index: i32,
-    outcome: &Outcome,
-    explanation: Option<&Explanation>,
-    out: &mut Vec<u8>,
-) {
+fn write_row(index: i32, outcome: &Outcome, explanation: Option<&Explanation>, out: &mut Vec<u8>) {
     let (code, message) = match outcome {
         Outcome::Score(_) => (ReturnCode::SUCCESS, ""),
         Outcome::Refused(fault) | Outcome::Failed(fault) => (fault.code, fault.message.as_str()),
