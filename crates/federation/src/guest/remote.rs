@@ -50,8 +50,9 @@ pub(super) async fn parts<'a>(
     sources: Vec<(&'a Remote, Source<'a>)>,
     deadline: Instant,
 ) -> Result<Vec<(&'a str, HostAnswer)>, Silent<'a>> {
-    try_join_all(sources.into_iter().map(|(host, source)| async move {
-        let ask = |packet| coalesce::ask(guest, &call, host, packet, deadline);
+    let call = &call;
+    let answers = sources.into_iter().map(|(host, source)| async move {
+        let ask = |packet| coalesce::ask(guest, call, host, packet, deadline);
         let answer = match source {
             Source::Memory(data) => HostAnswer::Remembered(data),
             Source::Host(packet) => HostAnswer::Reply(ask(packet).await?),
@@ -61,8 +62,9 @@ pub(super) async fn parts<'a>(
             }
         };
         Ok((host.party_id.as_str(), answer))
-    }))
-    .await
+    });
+    // In their own memory: what they are put into is moved about, and they are some kilobytes.
+    try_join_all(answers.map(Box::pin)).await
 }
 
 /// The body of the reply of each host that is asked, in the order of the packets.
