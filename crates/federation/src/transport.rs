@@ -36,6 +36,9 @@ pub trait HostTransport: Send + Sync + std::fmt::Debug {
         tokio::spawn(work);
     }
 
+    /// Is told that a party's reply, or that of a proxy on the way, was a refusal of the call.
+    fn refused(&self, _party_id: &str) {}
+
     /// Where packets for a party go now, `host:port`, for logs; none if nowhere.
     fn address(&self, party_id: &str) -> Option<String>;
 }

@@ -101,8 +101,20 @@ fn read_table(config: &Config) -> Result<RouteTable, String> {
 /// What a table without an address means; with a registry this party's servers are found all the same.
 const NO_ADDRESSES: &str = "has no addresses: packets to other parties will not be forwarded";
 
-/// What `--check-config` says of the route table: that it cannot be used, or has nothing in it.
-pub fn about_table(config: &Config) -> Option<Note> {
+/// What `--check-config` says of the files that the configuration names: of a route table that it cannot be used, or has
+/// nothing in it, of keys that there are none.
+pub fn about_files(config: &Config) -> Vec<Note> {
+    let keys = config.auth_open.then(|| look_at_keys(&config.auth_file));
+    let keys = keys.filter(|finding| finding.verdict == Verdict::Fail);
+    let about_keys = keys.map(|finding| Note {
+        level: Level::Warning,
+        line: None,
+        text: format!("auth.file: {}; no packet will pass", finding.text),
+    });
+    about_table(config).into_iter().chain(about_keys).collect()
+}
+
+fn about_table(config: &Config) -> Option<Note> {
     let text = match read_table(config) {
         Err(cause) => format!("route.table: {cause}"),
         Ok(table) if table.all_routes().next().is_none() => {

@@ -46,7 +46,7 @@ mod watched_file;
 mod wire_packet;
 
 pub use config::Config;
-pub use doctor::{about_table, examine};
+pub use doctor::{about_files, examine};
 pub use handle::{NoAnswer, ProxyHandle};
 pub use lifecycle::{Embedding, PreparedProxy, Proxy, RunningProxy, StartError};
 pub use own_server::OwnServer;

@@ -234,6 +234,10 @@ impl Node {
             let text = format!("the route table before the last change is in force: {fault}");
             readiness.warnings.push(text);
         }
+        if let Some(fault) = self.forwarder.auth().and_then(|auth| auth.fault()) {
+            let text = format!("keys of the proxies (auth.file): {fault}");
+            readiness.warnings.push(text);
+        }
         if self
             .registry
             .as_ref()

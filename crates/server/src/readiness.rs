@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use fate_domain::party::Role;
 use fate_edge::http::Readiness;
 use fate_registry::State;
 
@@ -68,9 +69,23 @@ impl Node {
             let waited = self.registered.started.elapsed();
             self.registered.judge(&state, waited, &mut readiness);
         }
-        let is_empty = self.models.snapshot().models().next().is_none();
-        if is_empty {
+        let published = self.models.snapshot();
+        if published.models().next().is_none() {
             readiness.warnings.push("no model is loaded".to_owned());
+        }
+        let is_host = published.models().any(|model| model.role == Role::Host);
+        let host = self.host.load();
+        let sources = [
+            ("feature.single.adaptor", &host.single),
+            ("feature.batch.adaptor", &host.batch),
+        ];
+        for (key, _) in sources
+            .iter()
+            .filter(|(_, source)| is_host && source.is_none())
+        {
+            let text =
+                format!("a host's model is loaded, and {key} is not set: its calls end with 116");
+            readiness.warnings.push(text);
         }
         readiness
     }

@@ -333,6 +333,10 @@ impl HostTransport for MeasuredTransport {
         self.inner.go_on(Box::pin(trace::carried(work)));
     }
 
+    fn refused(&self, party_id: &str) {
+        self.parties.refused(party_id);
+    }
+
     fn address(&self, party_id: &str) -> Option<String> {
         self.inner.address(party_id)
     }

@@ -56,8 +56,8 @@ pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
     }
     if args.check_config {
         role::say_checked(&args.config, server.notes())?;
-        let about_table = fate_proxy::about_table(&proxy);
-        return role::say_checked(&args.proxy_config, proxy.notes().iter().chain(&about_table));
+        let about_files = fate_proxy::about_files(&proxy);
+        return role::say_checked(&args.proxy_config, proxy.notes().iter().chain(&about_files));
     }
     let reload = |node: &RunningNode| node.reload(args);
     runtime::run(role::serve(start(server, proxy, log_levels), reload))

@@ -35,8 +35,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, log_levels: LogLevels) -> Result<Exit, Failure> {
     let config = Config::from_file(&args.config).map_err(Failure::usage)?;
     if args.check_config {
-        let about_table = fate_proxy::about_table(&config);
-        return role::say_checked(&args.config, config.notes().iter().chain(&about_table));
+        let about_files = fate_proxy::about_files(&config);
+        return role::say_checked(&args.config, config.notes().iter().chain(&about_files));
     }
     runtime::run(serve(&args.config, config, log_levels)).context("cannot start the runtime")?
 }

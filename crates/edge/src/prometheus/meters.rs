@@ -91,30 +91,29 @@ fn cumulated(bounds: impl Iterator<Item = f64>, buckets: &[AtomicU64]) -> Vec<(f
         .collect()
 }
 
-/// Calls by return code: this party's codes, other parties' behind a leading 2, and all others together.
+/// Calls by return code: this party's codes, other parties' and proxies', and all others together.
 #[derive(Debug, Default)]
 pub struct CodeCounters {
-    own: [Counter; ReturnCode::KNOWN.len()],
-    hosts: [Counter; ReturnCode::KNOWN.len()],
+    known: [[Counter; ReturnCode::KNOWN.len()]; ORIGINS.len()],
     others: Counter,
 }
 
-/// What a guest adds to a host's code of three digits.
-const OF_A_HOST: i32 = 2000;
+/// What is added to the codes of this party, of a proxy that answers in another's place, of a host at its guest, and of a
+/// proxy at the guest.
+const ORIGINS: [i32; 4] = [0, 500, 2000, 2500];
 
 impl CodeCounters {
     /// Counts a call.
     pub fn count(&self, code: i32) {
-        let place = |code: i32| {
-            let known = ReturnCode::KNOWN.iter();
-            known.clone().position(|known| known.0 == code)
-        };
-        let counter = match (place(code), place(code.wrapping_sub(OF_A_HOST))) {
-            (Some(own), _) => &self.own[own],
-            (None, Some(host)) => &self.hosts[host],
-            (None, None) => &self.others,
-        };
-        counter.add(1);
+        let counter = ORIGINS
+            .iter()
+            .zip(&self.known)
+            .find_map(|(added, counters)| {
+                let own = code.wrapping_sub(*added);
+                let place = ReturnCode::KNOWN.iter().position(|known| known.0 == own);
+                place.map(|place| &counters[place])
+            });
+        counter.unwrap_or(&self.others).add(1);
     }
 
     /// Writes what was seen, and success in any case, behind other labels.
@@ -127,12 +126,10 @@ impl CodeCounters {
                 family.value(&labels, count as f64);
             }
         };
-        for (code, (own, host)) in ReturnCode::KNOWN
-            .iter()
-            .zip(self.own.iter().zip(&self.hosts))
-        {
-            write(&code.to_string(), own);
-            write(&(code.0 + OF_A_HOST).to_string(), host);
+        for (added, counters) in ORIGINS.iter().zip(&self.known) {
+            for (code, counter) in ReturnCode::KNOWN.iter().zip(counters) {
+                write(&(code.0 + added).to_string(), counter);
+            }
         }
         write("other", &self.others);
     }

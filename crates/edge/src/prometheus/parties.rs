@@ -20,6 +20,7 @@ const OUTCOMES: [&str; 5] = ["ok", "timeout", "unavailable", "no_route", "abando
 struct Meters {
     outcomes: [Counter; OUTCOMES.len()],
     durations: Histogram,
+    refusals: Counter,
 }
 
 /// Looked up without a lock.
@@ -38,6 +39,11 @@ impl PartyMeters {
             meters.outcomes[place].add(1);
         }
         meters.durations.observe(duration);
+    }
+
+    /// Takes down that an answer was a refusal: of the party itself, or of a proxy on the way to it.
+    pub fn refused(&self, party_id: &str) {
+        self.meters(party_id).refusals.add(1);
     }
 
     fn meters(&self, party_id: &str) -> Arc<Meters> {
@@ -66,7 +72,7 @@ impl PartyMeters {
         let mut requests = page.family(
             "fate_serving_remote_requests_total",
             Kind::Counter,
-            "Calls to other parties by outcome.",
+            "Calls to other parties by outcome; ok: there was an answer.",
         );
         for (party, meters) in parties.iter() {
             for (outcome, counter) in OUTCOMES.iter().zip(&meters.outcomes) {
@@ -75,6 +81,14 @@ impl PartyMeters {
                     requests.value(&[("party", party), ("outcome", outcome)], count as f64);
                 }
             }
+        }
+        let mut refusals = page.family(
+            "fate_serving_remote_refusals_total",
+            Kind::Counter,
+            "Answers of other parties, or of proxies on the way, that were refusals.",
+        );
+        for (party, meters) in parties.iter() {
+            refusals.value(&[("party", party)], meters.refusals.get() as f64);
         }
         let mut durations = page.family(
             "fate_serving_remote_duration_seconds",

@@ -275,7 +275,8 @@ fn replied_rows<'a>(
                 let reply = reply::read_host_reply(body)
                     .ok_or_else(|| host_rows::broken(party_id, Broken::Answer))?;
                 if let Some(fault) = reply.fault() {
-                    tracing::warn!(party_id, cause = %fault, "a host refused a batch");
+                    guest.transport.refused(party_id);
+                    tracing::warn!(party_id, cause = %fault, "a host, or a proxy on the way, refused a batch");
                     return Err(fault);
                 }
                 HostRows::read(party_id, &reply, guest.compact_form(&model.plan, party_id))?

@@ -220,7 +220,8 @@ fn score(
             continue;
         };
         if let Some(fault) = reply.fault() {
-            tracing::warn!(party_id, cause = %fault, "a host refused");
+            guest.transport.refused(party_id);
+            tracing::warn!(party_id, cause = %fault, "a host, or a proxy on the way, refused");
             return Err(fault);
         }
         hear(

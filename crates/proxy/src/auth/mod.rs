@@ -139,7 +139,11 @@ impl Auth {
             }
             Err(fault) => {
                 if file.fault.as_ref() != Some(&fault) {
-                    tracing::error!(file = %path, "keys of the proxies: {fault}; the keys in force stay");
+                    let then = match self.keys.load().is_some() {
+                        true => "the keys in force stay",
+                        false => "no packet passes without them",
+                    };
+                    tracing::error!(file = %path, "keys of the proxies: {fault}; {then}");
                 }
                 file.fault = Some(fault);
             }

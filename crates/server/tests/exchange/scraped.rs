@@ -226,6 +226,10 @@ async fn probes_are_answered_in_words() {
     let document: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &document["ready"]), (200, &Value::Bool(true)));
     assert_eq!(document["warnings"][0], "no model is loaded");
+    node.load_example("host").await;
+    let (_, _, body) = answer(&node, "GET /readyz", b"").await;
+    let warned = "warning: a host's model is loaded, and feature.single.adaptor is not set";
+    assert!(body.contains(warned), "{body}");
 
     let closed = fate_testkit::free_port();
     let address = format!("127.0.0.1:{closed}");
