@@ -137,6 +137,7 @@ async fn the_families_of_an_idle_server() {
         "fate_serving_model_load_duration_seconds",
         "fate_serving_models_loaded",
         "fate_serving_remote_duration_seconds",
+        "fate_serving_remote_refusals_total",
         "fate_serving_remote_requests_total",
         "fate_serving_request_duration_seconds",
         "fate_serving_requests_total",
