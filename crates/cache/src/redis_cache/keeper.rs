@@ -60,9 +60,10 @@ impl Circuit {
     }
 }
 
-/// Dials, waits until the connection is given up, dials again. What is wrong is said once, and once that it is over.
+/// Dials, waits until the connection is given up, dials again. What is wrong is said once, again when it is something else,
+/// and once that it is over.
 pub(super) async fn keep(dialer: Dialer, circuit: Arc<Circuit>) {
-    let (mut pause, mut is_told) = (FIRST_PAUSE, false);
+    let (mut pause, mut told) = (FIRST_PAUSE, None);
     for number in 0.. {
         let cause = match tokio::time::timeout(DIAL_PATIENCE, dialer.dial(number)).await {
             Err(_) => "it does not answer".to_owned(),
@@ -76,18 +77,18 @@ pub(super) async fn keep(dialer: Dialer, circuit: Arc<Circuit>) {
                     .is_err()
                 {
                     tracing::info!("Redis remembers hosts' results");
-                    (pause, is_told) = (FIRST_PAUSE, false);
+                    (pause, told) = (FIRST_PAUSE, None);
                     opened.await;
                 }
                 circuit.cause()
             }
         };
-        if !is_told {
+        if told.as_ref() != Some(&cause) {
             tracing::warn!(
                 cause,
                 "Redis cannot be used: every host is asked until it answers again"
             );
-            is_told = true;
+            told = Some(cause);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

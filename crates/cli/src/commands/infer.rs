@@ -52,7 +52,7 @@ struct Outcome {
 }
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let body = request(&args.file, &args.service_id)?;
+    let body = request(&args)?;
     let is_raw = args.raw;
     let answer = runtime::run(send(args, body)).context("cannot start the runtime")??;
     let text = if is_raw {
@@ -71,7 +71,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 /// The file's members as they are spelled, with the service id.
-fn request(path: &Path, service_id: &str) -> Result<Bytes, Failure> {
+fn request(args: &Args) -> Result<Bytes, Failure> {
+    let path = &args.file;
     let text = read(path)
         .map_err(|cause| Failure::usage(format!("cannot read {}: {cause}", path.display())))?;
     let mut members: BTreeMap<String, Box<RawValue>> =
@@ -84,7 +85,15 @@ fn request(path: &Path, service_id: &str) -> Result<Bytes, Failure> {
             path.display()
         )));
     }
-    let service_id = serde_json::value::to_raw_value(service_id).context("service id")?;
+    let is_single = ["featureData", "sendToRemoteFeatureData"];
+    let is_single = is_single.iter().any(|name| members.contains_key(*name));
+    if !args.batch && !is_single && members.contains_key("batchDataList") {
+        return Err(Failure::usage(format!(
+            "{}: this is a batch; send it with --batch",
+            path.display()
+        )));
+    }
+    let service_id = serde_json::value::to_raw_value(&args.service_id).context("service id")?;
     members.insert("serviceId".to_owned(), service_id);
     Ok(serde_json::to_vec(&members).context("request")?.into())
 }

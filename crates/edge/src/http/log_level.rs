@@ -43,11 +43,12 @@ fn changed(
     };
     match outcome {
         Ok(()) => {
-            tracing::info!(?level, ?of, "log level changed over HTTP");
+            // `level` is the line's own.
+            tracing::info!(to = ?level, ?of, "log level changed over HTTP");
             text_response("ok")
         }
         Err(cause) => {
-            tracing::warn!(?level, ?of, cause, "log level not changed");
+            tracing::warn!(to = ?level, ?of, cause, "log level not changed");
             let mut response = text_response("failed");
             // Causes are our own words.
             if let Ok(reason) = HeaderValue::try_from(cause) {

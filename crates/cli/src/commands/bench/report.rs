@@ -178,12 +178,17 @@ impl Report {
                 figures.latency_mean_us
             ),
         );
+        let is_measured = figures.resident_bytes > 0;
+        let measured = |text: String| match is_measured {
+            true => text,
+            false => "not measured: --pid names the servers' processes".to_owned(),
+        };
         line(
             "CPU us",
-            format!(
+            measured(format!(
                 "{:.1} per call, {:.2} per row",
                 figures.cpu_per_call_us, figures.cpu_per_row_us
-            ),
+            )),
         );
         line(
             "bytes per call",
@@ -196,7 +201,7 @@ impl Report {
             line("between parties", format!("{bytes:.0} bytes per call"));
         }
         let mib = figures.resident_bytes as f64 / f64::from(1 << 20);
-        line("memory", format!("{mib:.1} MiB"));
+        line("memory", measured(format!("{mib:.1} MiB")));
         line(
             "largest difference",
             format!("{:.1e}", figures.max_difference),
