@@ -288,7 +288,7 @@ fn wrong_usage_ends_with_2_and_bad_content_with_1() {
             &["--log-level", "=x="],
             &text,
             2,
-            "--log-level \"=x=\": invalid filter",
+            "--log-level \"=x=\": \"\" is no level",
         ),
         (&[], &broken, 1, "broken.zip: not a zip file"),
         (&[], &text, 1, "text: not a JSON object of Base64 texts"),
