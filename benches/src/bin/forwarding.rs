@@ -36,8 +36,6 @@ const CLIENTS: [usize; 2] = [1, 16];
 const ROUNDS: usize = 3;
 const WARM_UP: Duration = Duration::from_millis(500);
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// `USER_HZ`.
-const TICK: Duration = Duration::from_millis(10);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -243,14 +241,8 @@ impl Process {
         Ok(process)
     }
 
-    /// User and system time so far.
     fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name in brackets may hold blanks; utime and stime are the 12th and 13th field behind it.
-        let fields = stat.rsplit_once(')').context("stat")?.1;
-        let ticks = fields.split_ascii_whitespace().skip(11).take(2);
-        let ticks = ticks.map(str::parse::<u32>).sum::<Result<u32, _>>()?;
-        Ok(TICK * ticks)
+        fate_benches::cpu(self.child.id())
     }
 }
 

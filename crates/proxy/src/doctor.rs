@@ -109,7 +109,7 @@ pub fn about_files(config: &Config) -> Vec<Note> {
     let about_keys = keys.map(|finding| Note {
         level: Level::Warning,
         line: None,
-        text: format!("auth.file: {}; no packet will pass", finding.text),
+        text: format!("auth.file: {}", finding.text),
     });
     about_table(config).into_iter().chain(about_keys).collect()
 }

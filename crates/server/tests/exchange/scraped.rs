@@ -164,6 +164,19 @@ async fn calls_to_hosts_that_fail_count_too() {
     );
 }
 
+#[tokio::test]
+async fn refusals_of_a_proxy_on_the_way_are_told_apart() {
+    let body = r#"{"retcode":605,"retmsg":"no way","data":{}}"#;
+    let host = FalseHost::start(Manner::Says(body.to_owned())).await;
+    let guest = guest_of(host.address, &[]).await;
+    assert_eq!(guest.infer(SINGLE).await["retcode"], 2605);
+    let scrape = Scrape::read(&page(&guest).await);
+    let refusals = scrape.sum("fate_serving_remote_refusals_total", &[("party", "10000")]);
+    assert_eq!(refusals, Some(1.0));
+    let counted = scrape.sum("fate_serving_requests_total", &[("code", "2605")]);
+    assert_eq!(counted, Some(1.0));
+}
+
 /// Status, head and body.
 async fn answer(node: &Node, path: &str, body: &[u8]) -> (u16, String, String) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
